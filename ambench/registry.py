@@ -1,0 +1,195 @@
+"""Finds plugins by file name: methods, metrics and datasets, ours, other packages', and those in a file of yours.
+
+A plugin is the one public class of its kind in a module of the same name. Other packages add theirs through the entry
+point groups `ambench.methods`, `ambench.metrics` and `ambench.datasets`; `python:MODULE_OR_FILE:CLASS` names one directly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from ambench.core import Dataset, InputError, Method, Metric, nearest
+
+Kind = Literal["methods", "metrics", "datasets"]
+_BASES: Mapping[Kind, type[Any]] = {"methods": Method, "metrics": Metric, "datasets": Dataset}
+
+
+@cache
+def names(kind: Kind) -> Mapping[str, type[Any]]:
+    """Return every registered plugin of a kind: name -> class, sorted by name.
+
+    >>> "gradcam" in names("methods")
+    True
+    """
+    found = {name: plugin_class(module, kind) for name, module in _own_modules(kind).items()}
+    for entry in entry_points(group=f"ambench.{kind}"):
+        found[entry.name] = entry.load()
+    return dict(sorted(found.items()))
+
+
+def load(kind: Kind, spec: str) -> Any:
+    """Return the plugin that `NAME[:setting=value,…]` describes; raises InputError with the nearest valid name.
+
+    >>> load("methods", "gradcam:relu=false").relu
+    False
+    """
+    name, settings = split(spec, kind)
+    return build(find(kind, name), settings, name)
+
+
+def split(spec: str, kind: Kind = "methods") -> tuple[str, dict[str, str]]:
+    """Return a spec's name and its settings as text; a folder dataset's first setting is its path.
+
+    >>> split("gradcam:layer=layer3,relu=false")
+    ('gradcam', {'layer': 'layer3', 'relu': 'false'})
+    """
+    if spec.startswith("python:"):
+        place, _, rest = spec[len("python:") :].rpartition(":")
+        class_name, _, text = rest.partition(",")
+        return f"python:{place}:{class_name}", _settings(text, spec)
+    name, _, text = spec.partition(":")
+    if kind == "datasets" and name == "folder":
+        path, _, text = text.partition(",")
+        return name, {"path": path} | _settings(text, spec)
+    return name, _settings(text, spec)
+
+
+def find(kind: Kind, name: str) -> type[Any]:
+    """Return the class of a plugin by name."""
+    if name.startswith("python:"):
+        return _from_place(kind, name)
+    known = names(kind)
+    if name not in known:
+        raise InputError(f"there is no {kind[:-1]} '{name}'; {nearest(name, known)}")
+    return known[name]
+
+
+def build(plugin: type[Any], settings: Mapping[str, Any], name: str = "") -> Any:
+    """Return an instance with the settings checked and converted by their field's type."""
+    valid = [f.name for f in fields(plugin) if f.init] if is_dataclass(plugin) else []
+    for key in settings:
+        if key not in valid:
+            raise InputError(f"'{name}' has no setting '{key}'; {nearest(key, valid)}")
+    try:
+        return TypeAdapter(plugin).validate_python(dict(_decode(settings)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, problem["loc"]))
+        raise InputError(f"'{name}': setting {place}={problem['input']!r} is not right: {problem['msg']}") from None
+
+
+def name_of(plugin: Any) -> str:
+    """Return the plugin's name: its file's name, or `python:MODULE:CLASS` for one from elsewhere."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    module = cls.__module__
+    own = any(module.startswith(f"ambench.{kind}.") for kind in _BASES)
+    if own:
+        return module.rsplit(".", 1)[-1]
+    listed = (name for kind in _BASES for name, known in names(kind).items() if known is cls)
+    return next(listed, f"python:{module}:{cls.__name__}")
+
+
+def settings_of(plugin: Any) -> dict[str, Any]:
+    """Return a plugin's settings, by field name, as JSON would hold them."""
+    values = {f.name: getattr(plugin, f.name) for f in fields(plugin) if f.init}
+    return json.loads(json.dumps(values, default=str))  # type: ignore[no-any-return]
+
+
+def spec_of(plugin: Any) -> str:
+    """Return the shortest `NAME[:setting=value,…]` that describes an instance: defaults are left out."""
+    defaults = {f.name: f.default for f in fields(plugin)}
+    changed = {k: v for k, v in settings_of(plugin).items() if v != json.loads(json.dumps(defaults[k], default=str))}
+    text = ",".join(f"{key}={_text(value)}" for key, value in changed.items())
+    return name_of(plugin) + (f":{text}" if text else "")
+
+
+def code_digest(plugin: Any) -> str:
+    """Return 12 hex digits of the files that make a plugin: its own, and its folder's shared `_*.py`."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    source = inspect.getsourcefile(cls)
+    if source is None:
+        return "none"
+    digest = hashlib.sha256(Path(source).read_bytes())
+    for shared in sorted(Path(source).parent.glob("_*.py")):
+        digest.update(shared.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def plugin_class(module: ModuleType, kind: Kind) -> type[Any]:
+    """Return the one concrete public class of a kind that a module defines."""
+    own = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__]
+    found = [c for c in own if issubclass(c, _BASES[kind]) and not inspect.isabstract(c) and c.__name__[0] != "_"]
+    if len(found) != 1:
+        raise InputError(f"{module.__name__} must define one {kind[:-1]} class; it defines {len(found)}")
+    return found[0]
+
+
+def _own_modules(kind: Kind) -> dict[str, ModuleType]:
+    package = importlib.import_module(f"ambench.{kind}")
+    walk = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    deep = 1 if kind == "datasets" else 2  # datasets lie flat; methods and metrics in a folder each
+    plugins = [m.name for m in walk if not m.ispkg and m.name.count(".") == deep + 1]
+    return {n.rsplit(".", 1)[-1]: importlib.import_module(n) for n in plugins if "._" not in n}
+
+
+def _from_place(kind: Kind, name: str) -> type[Any]:
+    place, _, class_name = name[len("python:") :].rpartition(":")
+    module = _module_at(place)
+    cls = getattr(module, class_name, None)
+    if not (inspect.isclass(cls) and issubclass(cls, _BASES[kind])):
+        valid = [n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, _BASES[kind])]
+        raise InputError(f"'{place}' has no {kind[:-1]} class '{class_name}'; {nearest(class_name, valid)}")
+    return cls
+
+
+@cache
+def _module_at(place: str) -> ModuleType:
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        spec = importlib.util.spec_from_file_location(f"ambench_file_{Path(place).stem}", place)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module.__name__] = module
+        spec.loader.exec_module(module)
+    except (ImportError, OSError, SyntaxError) as error:
+        raise InputError(f"'{place}' cannot be imported: {error}") from None
+    return module
+
+
+def _settings(text: str, spec: str) -> dict[str, str]:
+    pairs = [part.partition("=") for part in text.split(",") if part]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise InputError(f"in '{spec}', '{key}' is not setting=value")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _decode(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Text 'none' is None, and '+' separates the items of a tuple; the rest is converted by the field's type."""
+    return [(key, _plain(value) if isinstance(value, str) else value) for key, value in settings.items()]
+
+
+def _plain(text: str) -> Any:
+    if text.lower() == "none":
+        return None
+    return tuple(text.split("+")) if "+" in text.strip("+") and not text.replace("+", "").isdigit() else text
+
+
+def _text(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,1 @@
+"""Concept probes: methods that give back directions."""

@@ -1,0 +1,1 @@
+"""Activation maximization: methods that give back portraits."""

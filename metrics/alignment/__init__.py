@@ -1,0 +1,1 @@
+"""Concept alignment: is the concept in the image, and where?"""

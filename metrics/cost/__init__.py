@@ -1,0 +1,1 @@
+"""Cost: what did the explanation take?"""

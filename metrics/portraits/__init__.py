@@ -1,0 +1,1 @@
+"""Portraits: is the synthesised image a good stimulus?"""

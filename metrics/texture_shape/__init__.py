@@ -1,0 +1,1 @@
+"""Texture versus shape: which cue decides?"""
