@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import product
-from types import MappingProxyType
 from typing import Any, Literal, get_args, get_type_hints
 
 from ambench import registry
@@ -62,12 +61,40 @@ class Cell:
         return f"{self.method} on {self.model}, {self.dataset}{seed}{', cost' if self.kind == 'cost' else ''}"
 
 
-Objects = Mapping[str, Any]  # spec -> the object itself, for models, methods, … handed in from Python
+@dataclass(frozen=True)
+class Given:
+    """Objects handed in from Python, by the name that their cells use; every other name goes to the registry."""
+
+    models: Mapping[str, Any] = field(default_factory=dict)
+    methods: Mapping[str, Any] = field(default_factory=dict)
+    datasets: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(vars(self).values())
+
+    def load(self, kind: registry.Kind, spec: str) -> Any:
+        """Return the object of that name, or what the registry makes of it."""
+        known = vars(self)[kind]
+        return known[spec] if spec in known else registry.load(kind, spec)
+
+    def canonical(self, kind: registry.Kind, spec: str) -> str:
+        """Return the shortest way to write a plugin's name and settings, so that two spellings are one cell.
+
+        >>> Given().canonical("methods", "gradcam:relu=true")
+        'gradcam'
+        """
+        if spec in vars(self)[kind] or spec.startswith("python:"):
+            return spec
+        return registry.spec_of(registry.load(kind, spec))
+
+
+NOTHING_GIVEN = Given()
 _Key = tuple[CellKind, str, str, str]  # kind, model, method, dataset
 _Load = Callable[[registry.Kind, str], Any]
 
 
-def cells(suite: Suite, objects: Objects = MappingProxyType({})) -> list[Cell]:
+def cells(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
     """Return a suite's cells, quality before cost; raises InputError for unknown names before anything runs.
 
     Metrics that cannot read what a method yields are left out of its cells; one that fits no cell is an error.
@@ -76,25 +103,14 @@ def cells(suite: Suite, objects: Objects = MappingProxyType({})) -> list[Cell]:
     >>> [(cell.kind, cell.metrics) for cell in cells(Suite.parse({"grids": [grid]}))]
     [('quality', ('iou',)), ('cost', ('seconds_per_image',))]
     """
-    load = cache(partial(_load, objects))
-    asked = _crossings([_spelt(grid, objects) for grid in suite.grids], load)
-    _refuse_idle_metrics(suite, asked, objects)
+    load: _Load = cache(given.load)
+    asked = _crossings([_spelt(grid, given) for grid in suite.grids], load)
+    _refuse_idle_metrics(suite, asked, given)
     found = []
     for kind in get_args(CellKind):
         for seed in suite.seeds if kind == "quality" else suite.seeds[:1]:
-            found += [_cell(key, asked, seed, suite, load, objects) for key in asked if key[0] == kind]
+            found += [_cell(key, asked, seed, suite, load, given) for key in asked if key[0] == kind]
     return found
-
-
-def canonical(kind: registry.Kind, spec: str, objects: Objects = MappingProxyType({})) -> str:
-    """Return the shortest way to write a plugin's name and settings, so that two spellings are one cell.
-
-    >>> canonical("methods", "gradcam:relu=true")
-    'gradcam'
-    """
-    if spec in objects or spec.startswith("python:"):
-        return spec
-    return registry.spec_of(registry.load(kind, spec))
 
 
 def digest(found: Iterable[Cell]) -> str:
@@ -116,11 +132,7 @@ def fits(metric: Metric[Any], method: Method) -> bool:
     return wanted is Cost or any(issubclass(k, wanted) or (k is Scores and issubclass(wanted, Scores)) for k in yielded)
 
 
-def _load(objects: Objects, kind: registry.Kind, spec: str) -> Any:
-    return objects[spec] if spec in objects else registry.load(kind, spec)
-
-
-def _spelt(grid: Grid, objects: Objects) -> Grid:
+def _spelt(grid: Grid, given: Given) -> Grid:
     """The grid with every plugin written in its shortest way, and `all` metrics by name."""
     metrics = tuple(registry.names("metrics")) if grid.metrics == "all" else grid.metrics
     axes: dict[registry.Kind, tuple[str, ...]] = {
@@ -128,7 +140,7 @@ def _spelt(grid: Grid, objects: Objects) -> Grid:
         "datasets": grid.datasets,
         "metrics": metrics,
     }
-    spelt = {str(kind): tuple(canonical(kind, spec, objects) for spec in specs) for kind, specs in axes.items()}
+    spelt = {str(kind): tuple(given.canonical(kind, spec) for spec in specs) for kind, specs in axes.items()}
     return grid.model_copy(update=spelt)
 
 
@@ -144,17 +156,15 @@ def _crossings(grids: list[Grid], load: _Load) -> dict[_Key, tuple[str, ...]]:
     return asked
 
 
-def _refuse_idle_metrics(suite: Suite, asked: dict[_Key, tuple[str, ...]], objects: Objects) -> None:
+def _refuse_idle_metrics(suite: Suite, asked: dict[_Key, tuple[str, ...]], given: Given) -> None:
     used = {name for names in asked.values() for name in names}
     for name in (name for grid in suite.grids if grid.metrics != "all" for name in grid.metrics):
-        if canonical("metrics", name, objects) not in used:
-            reads = _load(objects, "metrics", name).reads.__name__
+        if given.canonical("metrics", name) not in used:
+            reads = given.load("metrics", name).reads.__name__
             raise InputError(f"metric '{name}' reads {reads}, which no method of this suite gives: leave it out")
 
 
-def _cell(
-    key: _Key, asked: dict[_Key, tuple[str, ...]], seed: int, suite: Suite, load: _Load, objects: Objects
-) -> Cell:
+def _cell(key: _Key, asked: dict[_Key, tuple[str, ...]], seed: int, suite: Suite, load: _Load, given: Given) -> Cell:
     kind, model, method, dataset = key
     judges = isinstance(load("methods", method), SynthesisMethod) and kind == "quality"
     panel = tuple(k[1] for k in asked if judges and k != key and (k[0], *k[2:]) == (kind, method, dataset))
@@ -169,14 +179,14 @@ def _cell(
         batch_size=suite.batch_size,
         device=suite.device,
         panel=panel,
-        code=_code(key, asked[key], load, objects),
+        code=_code(key, asked[key], load, given),
     )
 
 
-def _code(key: _Key, metrics: tuple[str, ...], load: _Load, objects: Objects) -> str:
+def _code(key: _Key, metrics: tuple[str, ...], load: _Load, given: Given) -> str:
     """The digest of what decides a cell's numbers and its names do not say: code, and a given model's weights."""
     plugins = [load("methods", key[2]), *(load("metrics", name) for name in metrics)]
-    weights = [objects[key[1]].weights] if key[1] in objects else []
+    weights = [given.models[key[1]].weights] if key[1] in given.models else []
     return _digest([registry.code_digest(plugin) for plugin in plugins] + weights, 6)
 
 
