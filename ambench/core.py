@@ -338,12 +338,12 @@ class Predictions(Scores):
 @dataclass(frozen=True, eq=False)
 class Cost:
     """What explaining took: fit_seconds (processor time on CPU), seconds_per_image [R] of R repeats (wall time, alone),
-    model_passes (floating-point operations of one explanation over those of one forward), peak_rss_mib, and peak_gpu_mib
-    (None without a GPU)."""
+    model_passes (floating-point operations of one explanation over those of one forward; None for a network without
+    countable ones), peak_rss_mib, and peak_gpu_mib (None without a GPU)."""
 
     fit_seconds: float
     seconds_per_image: Tensor
-    model_passes: float
+    model_passes: float | None
     peak_rss_mib: float
     peak_gpu_mib: float | None
 

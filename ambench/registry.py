@@ -86,7 +86,7 @@ def build(plugin: type[Any], settings: Mapping[str, Any], name: str = "") -> Any
         if key not in valid:
             raise InputError(f"'{name}' has no setting '{key}'; {nearest(key, valid)}")
     try:
-        return TypeAdapter(plugin).validate_python(dict(_decode(settings)))
+        return TypeAdapter(plugin).validate_python(_decode(plugin, settings))
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
@@ -180,16 +180,21 @@ def _settings(text: str, spec: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _decode(settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _decode(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Text 'none' is None, and '+' separates the items of a tuple; the rest is converted by the field's type."""
-    return [(key, _plain(value) if isinstance(value, str) else value) for key, value in settings.items()]
+    tuples = {f.name for f in fields(plugin) if "tuple" in str(f.type)}
+    return {key: _plain(value, key in tuples) for key, value in settings.items()}
 
 
-def _plain(text: str) -> Any:
-    if text.lower() == "none":
+def _plain(value: Any, is_tuple: bool) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.lower() == "none":
         return None
-    return tuple(text.split("+")) if "+" in text.strip("+") and not text.replace("+", "").isdigit() else text
+    return tuple(value.split("+")) if is_tuple else value
 
 
 def _text(value: Any) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,106 @@
+"""A method's answer to a cell: its explanation, kept on disk, and the function that says of any image what and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ambench import cost, explanations
+from ambench.core import (
+    AttributionMethod,
+    Case,
+    Directions,
+    InputError,
+    Portraits,
+    ProbeMethod,
+    Randomness,
+    Scores,
+    SynthesisMethod,
+)
+from ambench.workbench import Workbench
+
+Localise = Callable[[Tensor, Case], Scores]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a method gave back for a cell; `localise` is None where portraits cannot be lifted to directions."""
+
+    explanation: Portraits | Directions | None
+    localise: Localise | None
+    fit_seconds: float
+
+
+def answer(bench: Workbench, kept: Path | None) -> Answer:
+    """Return the method's answer, read from `kept` if it is there, else made, timed and kept."""
+    if isinstance(bench.method, AttributionMethod):
+        return Answer(None, _attribute(bench, bench.method), 0.0)
+    explanation, seconds = _read(kept, bench) or _make(bench, kept)
+    return Answer(explanation, _lift(bench, explanation), seconds)
+
+
+def _attribute(bench: Workbench, method: AttributionMethod) -> Localise:
+    def localise(images: Tensor, case: Case) -> Scores:
+        randomness = Randomness(bench.randomness.key, case.ids)
+        return method.attribute(bench.model, images, bench.units[case.targets], bench.concepts, randomness)
+
+    return localise
+
+
+def _make(bench: Workbench, kept: Path | None) -> tuple[Portraits | Directions, float]:
+    method, concepts, made = bench.method, bench.concepts, None
+    with cost.stopwatch(bench.model.device) as watch:
+        if isinstance(method, SynthesisMethod):
+            made = method.synthesise(bench.model, bench.units, concepts, bench.randomness)
+        elif isinstance(method, ProbeMethod):
+            made = method.fit(bench.model, concepts, bench.randomness)
+    if made is None:
+        raise InputError(f"'{bench.cell.method}' is no synthesis, probe or attribution method")
+    if kept is not None:
+        _write(kept, made, watch.seconds)
+    return made, watch.seconds
+
+
+def _lift(bench: Workbench, explanation: Portraits | Directions) -> Localise | None:
+    if isinstance(explanation, Portraits):
+        if not len(bench.concepts):
+            return None  # without contrast images a portrait has nothing to differ from
+        directions = explanations.directions(bench.model, explanation, bench.units, bench.concepts)
+    else:
+        directions = explanation
+    return lambda images, case: explanations.localise(bench.model, directions, images, case.targets)
+
+
+def _write(path: Path, explanation: Portraits | Directions, seconds: float) -> None:
+    """Keep an explanation as safetensors: vectors and portraits are worth having, and no other cell need make them."""
+    details = dict(explanation.details) if isinstance(explanation, Directions) else {}
+    fields = {k: v for k, v in vars(explanation).items() if isinstance(v, Tensor)}
+    tensors = fields | {f"details.{name}": value for name, value in details.items()}
+    notes = {k: v for k, v in vars(explanation).items() if isinstance(v, str)} | {"fit_seconds": repr(seconds)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(f".{torch.randint(1 << 62, (), generator=torch.Generator()).item():x}.part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished, notes)
+    unfinished.replace(path)
+
+
+def _read(path: Path | None, bench: Workbench) -> tuple[Portraits | Directions, float] | None:
+    if path is None or not path.is_file():
+        return None
+    device = str(bench.model.device)
+    try:
+        with safe_open(path, "pt", device=device) as file:
+            notes = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError):
+        return None  # torn by a crash: made again
+    seconds = float(notes["fit_seconds"])
+    if isinstance(bench.method, SynthesisMethod):
+        return Portraits(**tensors), seconds
+    details = {k.removeprefix("details."): tensors.pop(k) for k in list(tensors) if k.startswith("details.")}
+    return Directions(**tensors, layer=notes["layer"], pooling=notes["pooling"], details=details), seconds  # type: ignore[arg-type]
