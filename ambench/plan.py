@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import product
@@ -111,11 +111,6 @@ def cells(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
         for seed in suite.seeds if kind == "quality" else suite.seeds[:1]:
             found += [_cell(key, asked, seed, suite, load, given) for key in asked if key[0] == kind]
     return found
-
-
-def digest(found: Iterable[Cell]) -> str:
-    """Return 8 hex digits that name a plan: the same cells of the same code, whatever their order."""
-    return _digest(sorted(cell.id for cell in found), 4)
 
 
 def kinds_yielded(method: Method) -> tuple[type[Any], ...]:

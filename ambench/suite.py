@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -49,6 +51,15 @@ class Suite(_Strict):
     def seeds(self) -> tuple[int, ...]:
         """All seeds, also where there is one."""
         return (self.seed,) if isinstance(self.seed, int) else tuple(dict.fromkeys(self.seed))
+
+    def asked(self) -> dict[str, Any]:
+        """Return what decides the run's numbers, as JSON would hold it: everything but the time limit."""
+        return self.model_dump(mode="json", exclude={"timeout_seconds"})
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that two suites share only when they ask for the same numbers."""
+        return hashlib.blake2b(json.dumps(self.asked(), sort_keys=True).encode(), digest_size=4).hexdigest()
 
     @staticmethod
     def parse(content: object) -> Suite:
