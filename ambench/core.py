@@ -242,7 +242,10 @@ class Case:
 
     def to(self, device: torch.device | str) -> Case:
         """Return the same case on another device."""
-        move = lambda tensor: tensor.to(device)  # noqa: E731 - a name for the one-word idea
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device)
+
         return replace(self, images=move(self.images), targets=move(self.targets), truth=self.truth.map(move))
 
 
@@ -501,4 +504,3 @@ class Metric(ABC, Generic[E]):
     def finish(self, values: Values, ledger: Ledger) -> Values:
         """Return the final per-image values, once those of all images are known (weights, spreads)."""
         return values
-
