@@ -1,4 +1,4 @@
-"""A method's answer to a cell: its explanation, kept on disk, and the function that says of any image what and where."""
+"""A method's answer to a cell: its explanation, kept on disk, and a function that says of any image what and where."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def _attribute(bench: Workbench, method: AttributionMethod) -> Localise:
 
 
 def _make(bench: Workbench, kept: Path | None) -> tuple[Portraits | Directions, float]:
-    method, concepts, made = bench.method, bench.concepts, None
+    method, concepts = bench.method, bench.concepts
+    made: Portraits | Directions | None = None
     with cost.stopwatch(bench.model.device) as watch:
         if isinstance(method, SynthesisMethod):
             made = method.synthesise(bench.model, bench.units, concepts, bench.randomness)
@@ -103,4 +104,4 @@ def _read(path: Path | None, bench: Workbench) -> tuple[Portraits | Directions, 
     if isinstance(bench.method, SynthesisMethod):
         return Portraits(**tensors), seconds
     details = {k.removeprefix("details."): tensors.pop(k) for k in list(tensors) if k.startswith("details.")}
-    return Directions(**tensors, layer=notes["layer"], pooling=notes["pooling"], details=details), seconds  # type: ignore[arg-type]
+    return Directions(**tensors, layer=notes["layer"], pooling=notes["pooling"], details=details), seconds

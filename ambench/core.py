@@ -1,8 +1,8 @@
-"""The nouns of ambench: model, layer, concepts, case, truth, explanation, method, metric, and the randomness they share.
+"""The nouns of ambench: model, layer, concepts, case, truth, explanation, method, metric, and the chance they share.
 
 Shapes in brackets, everywhere: B images of a case, T concepts asked of each image, K concepts of the dataset, U output
-units, P portraits, C channels. `*extent` is the input's own extent (H, W for pictures, T for series, nothing for tables),
-`*cells` that of a layer's grid.
+units, P portraits, C channels. `*extent` is the input's own extent (H, W for pictures, its length for series, nothing
+for tables), `*cells` that of a layer's grid.
 """
 
 from __future__ import annotations
@@ -116,8 +116,8 @@ class Model:
     """A network with its names: what its outputs mean and where its features are read.
 
     `network` maps inputs [B, *input_shape] in [0, 1] to logits [B, U] (normalisation is inside) and is in eval mode.
-    `units` maps concept or class name to output unit; `classes` names the mutually exclusive class outputs, in the order
-    of the units `class_units`; `weights` is a digest or tag and goes into every record.
+    `units` maps concept or class name to output unit; `classes` names the mutually exclusive class outputs, in
+    the order of the units `class_units`; `weights` is a digest or tag and goes into every record.
     """
 
     name: str
@@ -152,9 +152,9 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Concepts:
-    """All that a method may learn from: images [N, *input], who shows what [N, K] bool, and masks [N, K, *extent] or None.
+    """All that a method may learn from: images [N, *input], what they show [N, K] bool, masks [N, K, *extent] or None.
 
-    `contrast` are images that show none of the concepts. `keeps` names, per concept, the augmentations that leave it
+    `keeps` names, per concept, the augmentations that leave it
     what it is (None: all of them do).
     """
 
@@ -302,8 +302,8 @@ class Portraits:
 class Directions:
     """Unit vectors in a layer's feature space, one for each concept: vectors [K, C] or [K, C, *cells], bias [K].
 
-    `pooling` says how a grid [C, *cells] becomes what the vector is multiplied with: `mean`, `max` over cells, or `none`
-    (the vector has cells itself). A zero vector is a dead direction. `details` are extra numbers [K], by name.
+    `pooling` says how a grid [C, *cells] becomes what the vector is multiplied with: `mean`, `max` over cells, or
+    `none` (the vector has cells itself). A zero vector is a dead direction. `details` are extra numbers [K], by name.
     """
 
     vectors: Tensor
@@ -396,7 +396,7 @@ class AttributionMethod(Method):
     def attribute(
         self, model: Model, images: Tensor, targets: Tensor, concepts: Concepts, randomness: Randomness
     ) -> Scores:
-        """Return the answer for images [B, *input] and output units `targets` [B, T]; Heatmaps wherever there are maps."""
+        """Return the answer for images [B, *input] and output units `targets` [B, T]; Heatmaps where there are maps."""
 
 
 # ------------------------------------------------------------------------------------------------ metrics
@@ -408,9 +408,9 @@ E = TypeVar("E", bound=Explanation)
 class Values:
     """What a metric says: values [B, T] float64, one for each image (or portrait, or concept) and concept asked.
 
-    `defined` [B, T] bool: False where there is no truth to hold the answer against: such a value is left out and counted.
-    `flat` [B, T] bool: True where there was no answer (a constant map, a dead unit): the value is then what a flat map
-    or a coin scores, and counted.
+    `defined` [B, T] bool: False where there is no truth to hold the answer against: such a value is left out and
+    counted. `flat` [B, T] bool: True where there was no answer (a constant map, a dead unit): the value is then what a
+    flat map or a coin scores, and counted.
     """
 
     values: Tensor

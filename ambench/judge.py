@@ -41,9 +41,7 @@ def judge(bench: Workbench, answer: Answer) -> list[Verdict]:
 def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Trial[Any]:
     """Return the trial of one explanation of one case."""
     randomness = replace(bench.randomness, ids=case.ids)
-    return Trial(
-        bench.model, case, explanation, bench.concepts, randomness, bench.units, answer.localise, bench.panel
-    )
+    return Trial(bench.model, case, explanation, bench.concepts, randomness, bench.units, answer.localise, bench.panel)
 
 
 @dataclass
@@ -148,7 +146,8 @@ def _judge_explanation(verdict: Verdict, bench: Workbench, answer: Answer) -> No
     if values is None:
         verdict.reason = f"nothing here that {verdict.spec} could hold the answer against"
         return
-    verdict.values, verdict.ids, verdict.targets = values, case.ids, case.targets.cpu()
+    clusters = tuple(name.rsplit("/", 1)[0] for name in case.ids)  # restarts of a portrait are one cluster
+    verdict.values, verdict.ids, verdict.targets = values, clusters, case.targets.cpu()
 
 
 def explanation_case(bench: Workbench, explanation: Any) -> Case:

@@ -1,7 +1,8 @@
 """Finds plugins by file name: methods, metrics and datasets, ours, other packages', and those in a file of yours.
 
 A plugin is the one public class of its kind in a module of the same name. Other packages add theirs through the entry
-point groups `ambench.methods`, `ambench.metrics` and `ambench.datasets`; `python:MODULE_OR_FILE:CLASS` names one directly.
+point groups `ambench.methods`, `ambench.metrics` and `ambench.datasets`; `python:MODULE_OR_FILE:CLASS` names one
+directly.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -162,11 +164,11 @@ def _module_at(place: str) -> ModuleType:
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
-        spec = importlib.util.spec_from_file_location(f"ambench_file_{Path(place).stem}", place)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
+        loader = SourceFileLoader(f"ambench_file_{Path(place).stem}", place)
+        spec = importlib.util.spec_from_loader(loader.name, loader)
+        module = importlib.util.module_from_spec(cast(ModuleSpec, spec))
         sys.modules[module.__name__] = module
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except (ImportError, OSError, SyntaxError) as error:
         raise InputError(f"'{place}' cannot be imported: {error}") from None
     return module

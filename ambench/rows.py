@@ -12,19 +12,27 @@ from ambench import registry, statistics
 from ambench.core import Cost, Method
 from ambench.judge import Verdict
 from ambench.plan import Cell, Given
-from ambench.record import Record, Status
+from ambench.record import ALL, Record, Status
 from ambench.store import no_values
 from ambench.workbench import Workbench
 
 
 def records(bench: Workbench, verdict: Verdict) -> list[Record]:
-    """Return a metric's rows: one for each concept and one for all of them, or one with the reason why there are none."""
+    """Return a metric's rows: one for each concept and one for all, or one with the reason why there are none."""
     if verdict.values is None:
         status: Status = "failed" if verdict.failed else "skipped"
         return [_record(bench, verdict, status=status, error=verdict.reason)]
-    frame = values(bench, verdict)
-    key = (bench.cell.seed, bench.cell.dataset, verdict.spec)
-    return [_record(bench, verdict, **vars(summary)) for summary in statistics.summarise(frame, key)]
+    said, key = verdict.values, (bench.cell.seed, bench.cell.dataset)
+    summaries = statistics.summarise(
+        said.values.cpu(),
+        said.defined.cpu(),
+        verdict.targets,
+        verdict.ids,
+        _names(bench, verdict),
+        key,
+        said.flat.cpu(),
+    )
+    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in summaries.items()]
 
 
 def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
@@ -33,7 +41,7 @@ def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
         return no_values()
     said = verdict.values
     asked = said.values.shape[1]
-    names = ("all",) if verdict.metric.reads is Cost else bench.dataset.names
+    names = _names(bench, verdict)
     return pd.DataFrame(
         {
             "id": [name for name in verdict.ids for _ in range(asked)],
@@ -44,6 +52,10 @@ def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
             "flat": said.flat.cpu().flatten().numpy(),
         }
     )
+
+
+def _names(bench: Workbench, verdict: Verdict) -> tuple[str, ...]:
+    return (ALL,) if verdict.metric.reads is Cost else bench.dataset.names
 
 
 def failure(cell: Cell, given: Given, status: Status, error: str) -> list[Record]:

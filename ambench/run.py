@@ -46,7 +46,7 @@ def run_cell(cell: Cell, folder: Path | None = None, given: Given = NOTHING_GIVE
 
 
 class Stages:
-    """Seconds of wall time by stage of a cell, so that what the harness adds to passes, fits and metrics can be read off."""
+    """Seconds of wall time by stage of a cell: what the harness adds to fits, passes and metrics can be read off."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
