@@ -1,27 +1,20 @@
-"""Reading a network's layers as grids, with or without gradients: the only hooks of ambench."""
+"""Reading a network's layers as grids, with or without gradients, in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal
-from weakref import WeakKeyDictionary, WeakSet
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ambench.core import InputError, Layer, Model
+from ambench.forward import Forward
+from ambench.forward import frozen as frozen  # for methods that run the network themselves
 
 Pooling = Literal["mean", "max", "none"]
-
-# Layers that a whole forward has shown to run exactly once: only these may end a forward early.
-_runs_once: WeakKeyDictionary[nn.Module, WeakSet[nn.Module]] = WeakKeyDictionary()
-
-
-class _Enough(BaseException):
-    """Ends a forward once every tapped layer has run (no Exception, so that no network swallows it)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,15 +36,15 @@ def read(model: Model, images: Tensor, layers: Sequence[str] | None = None, chun
     never runs, or runs twice.
     """
     names = _names(model, layers)
-    with torch.no_grad(), _Pass(model, names, stop=True) as forward:
+    with torch.no_grad(), Forward(model, names, stop=True) as forward:
         parts = [forward(part)[0] for part in _chunks(images, chunk)]
     return {name: model.at(name).as_grid(torch.cat([part[name] for part in parts])) for name in names}
 
 
 def logits(model: Model, images: Tensor, chunk: int = 64) -> Tensor:
     """Return the network's answer [B, U], without gradient, `chunk` images at a time."""
-    with torch.no_grad(), _Pass(model, [], stop=False) as forward:
-        return torch.cat([_answer(model, forward(part)[1]) for part in _chunks(images, chunk)])
+    with torch.no_grad(), Forward(model, []) as forward:
+        return torch.cat([_logits(model, forward(part)[1]) for part in _chunks(images, chunk)])
 
 
 def pool(grid: Tensor, pooling: Pooling) -> Tensor:
@@ -78,25 +71,34 @@ def gradients(model: Model, images: Tensor, targets: Tensor, layers: Sequence[st
     """
     names = _names(model, layers)
     _check_targets(images, targets)
-    with torch.enable_grad(), _Pass(model, names, stop=False) as forward:
+    with torch.enable_grad(), Forward(model, names) as forward:
         outputs, answer = forward(images.detach())
-        answer = _answer(model, answer)
-        slopes = dict(zip(outputs, _slopes(model, answer, targets, list(outputs.values())), strict=True))
-    taps = Taps(answer.detach(), _grids(model, outputs, names), _gradient_grids(model, slopes, names))
+        answer = _logits(model, answer)
+        slopes = _slopes(model, answer, targets, [outputs[name] for name in names])
+    grids = {name: model.at(name).as_grid(outputs[name].detach()) for name in names}
+    sloping = {name: _as_grid(model.at(name), slope) for name, slope in zip(names, slopes, strict=True)}
     for name in names:
-        if not taps.gradients[name].any():
+        if not sloping[name].any():
             _refuse_if_dead(model, images, targets, name)
-    return taps
+    return Taps(answer.detach(), grids, sloping)
 
 
 def input_gradients(model: Model, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return logits [B, U] and the derivatives of the target logits [B, T] to the pixels [B, T, *input]."""
     _check_targets(images, targets)
-    with torch.enable_grad(), _Pass(model, [], stop=False) as forward:
+    with torch.enable_grad(), Forward(model, []) as forward:
         pixels = images.detach().clone().requires_grad_()
-        answer = _answer(model, forward(pixels)[1])
+        answer = _logits(model, forward(pixels)[1])
         (slopes,) = _slopes(model, answer, targets, [pixels])
     return answer.detach(), slopes
+
+
+def reaches(model: Model, images: Tensor, targets: Tensor, layer: str) -> bool:
+    """Return whether the cells of a layer have any influence on the target logits [B, T] of any image."""
+    with torch.enable_grad(), Forward(model, [layer]) as forward:
+        outputs, answer = forward(images.detach())
+        (slope,) = _slopes(model, _logits(model, answer), targets, [outputs[layer]])
+    return bool(_as_grid(model.at(layer), slope).any())
 
 
 class Reader:
@@ -105,7 +107,7 @@ class Reader:
     A context manager: the network is frozen and hooked once, and as found afterwards.
 
     >>> from ambench.core import Layer
-    >>> net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Flatten())
+    >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Flatten())
     >>> model = Model("toy", "none", net, {}, {"0": Layer("0", net[0], lambda z: z)}, "0", (1, 2, 2))
     >>> images = torch.zeros(1, 1, 2, 2, requires_grad=True)
     >>> with Reader(model, "0") as reader:
@@ -118,7 +120,7 @@ class Reader:
     def __init__(self, model: Model, layer: str | None) -> None:
         self._model = model
         self._layer = layer
-        self._forward = _Pass(model, [] if layer is None else [layer], stop=layer is not None)
+        self._forward = Forward(model, [] if layer is None else [layer], stop=layer is not None)
 
     def __enter__(self) -> Reader:
         self._forward.__enter__()
@@ -131,7 +133,7 @@ class Reader:
         """Return the grid [B, C, *cells] or the logits [B, U], differentiable with respect to the images."""
         outputs, answer = self._forward(images)
         if self._layer is None:
-            return _answer(self._model, answer)
+            return _logits(self._model, answer)
         return self._model.at(self._layer).as_grid(outputs[self._layer])
 
 
@@ -141,99 +143,19 @@ def differentiable(model: Model, images: Tensor, layer: str | None) -> Tensor:
         return reader(images)
 
 
-# ------------------------------------------------------------------------------------------------ one forward
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Keep a network in eval mode, its parameters without gradient; flags and random state are as found afterwards."""
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    training = [module for module in network.modules() if module.training]
-    devices = {tensor.device for tensor in network.parameters() if tensor.is_cuda}
-    with torch.random.fork_rng([device.index for device in devices]):
-        try:
-            for parameter in parameters:
-                parameter.requires_grad_(False)
-            for module in training:
-                module.training = False
-            yield
-        finally:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-            for module in training:
-                module.training = True
-
-
-class _Pass:
-    """A frozen network with hooks on some layers; called, it returns their outputs and the network's."""
-
-    def __init__(self, model: Model, names: Sequence[str], stop: bool) -> None:
-        self._model = model
-        self._layers = {name: model.at(name).module for name in names}
-        self._stop = stop
-        self._outputs: dict[str, Tensor] = {}
-
-    def __enter__(self) -> _Pass:
-        _refuse_modes(self._model)
-        with ExitStack() as stack:
-            stack.enter_context(frozen(self._model.network))
-            for name, module in self._layers.items():
-                stack.callback(module.register_forward_hook(self._hook(name)).remove)
-            self._exit = stack.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._exit.close()
-
-    def __call__(self, images: Tensor) -> tuple[dict[str, Tensor], object]:
-        _check_images(self._model, images)
-        self._outputs, answer = {}, None
-        known = _runs_once.setdefault(self._model.network, WeakSet())
-        self._early = self._stop and all(module in known for module in self._layers.values())
-        try:
-            answer = self._model.network(images.clone())  # a network may write into its input
-            known.update(self._layers[name] for name in self._outputs)
-        except _Enough:
-            pass
-        finally:
-            outputs, self._outputs = self._outputs, {}
-        for name in self._layers:
-            if name not in outputs:
-                raise InputError(f"layer '{name}' never runs in a forward of model '{self._model.name}'; name another")
-        return outputs, answer
-
-    def _hook(self, name: str) -> Callable[[nn.Module, object, object], Tensor]:
-        def hook(module: nn.Module, inputs: object, output: object) -> Tensor:
-            if not isinstance(output, Tensor):
-                raise InputError(f"layer '{name}' returns a {type(output).__name__}; name one that returns a tensor")
-            if name in self._outputs:
-                raise InputError(
-                    f"layer '{name}' runs twice in one forward of '{self._model.name}'; name one that runs once"
-                )
-            kept = output.clone()  # what later runs in place must not reach it
-            if torch.is_grad_enabled() and not kept.requires_grad:
-                kept.requires_grad_()  # the first tap is a leaf: the backward ends here
-            self._outputs[name] = kept
-            if self._early and len(self._outputs) == len(self._layers):
-                raise _Enough
-            return kept.clone()
-
-        return hook
-
-
 # ------------------------------------------------------------------------------------------------ derivatives
 
 
 def _slopes(model: Model, answer: Tensor, targets: Tensor, tensors: list[Tensor]) -> list[Tensor]:
     """Return the derivatives of the target logits to each of the tensors [B, T, …]."""
-    if int(targets.min()) < 0 or int(targets.max()) >= answer.shape[1]:
+    wrong = (targets < 0) | (targets >= answer.shape[1])
+    if wrong.any():
         raise InputError(
-            f"target {int(targets.max())} is not an output unit of model '{model.name}', which has units 0 to "
-            f"{answer.shape[1] - 1}"
+            f"{int(targets[wrong][0])} is not an output unit of model '{model.name}'; valid: 0 to {answer.shape[1] - 1}"
         )
     totals = answer.gather(1, targets.to(answer.device)).sum(0)  # [T]; images do not mix
-    if not totals.requires_grad:
-        return [torch.zeros_like(tensor).unsqueeze(1).expand(-1, len(totals), *tensor.shape[1:]) for tensor in tensors]
+    if not totals.requires_grad:  # no tap lies on the way to the logits
+        return [tensor.new_zeros(len(tensor), len(totals), *tensor.shape[1:]) for tensor in tensors]
     stacked = _batched(totals, tensors) if len(totals) > 1 else _one_by_one(totals, tensors)
     return [slope.movedim(0, 1).detach() for slope in stacked]
 
@@ -245,21 +167,16 @@ def _batched(totals: Tensor, tensors: list[Tensor]) -> list[Tensor]:
         slopes = torch.autograd.grad(totals, tensors, rows, retain_graph=True, is_grads_batched=True, allow_unused=True)
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError:
+    except RuntimeError:  # an operation without a batching rule
         return _one_by_one(totals, tensors)
     return [_or_zeros(slope, tensor, len(totals)) for slope, tensor in zip(slopes, tensors, strict=True)]
 
 
 def _one_by_one(totals: Tensor, tensors: list[Tensor]) -> list[Tensor]:
-    last = len(totals) - 1
-    rows = [
-        torch.autograd.grad(total, tensors, retain_graph=number < last, allow_unused=True)
-        for number, total in enumerate(totals)
-    ]
-    columns = zip(*rows, strict=True)
+    rows = [torch.autograd.grad(total, tensors, retain_graph=True, allow_unused=True) for total in totals]
     return [
         torch.stack([_or_zeros(slope, tensor) for slope in column])
-        for column, tensor in zip(columns, tensors, strict=True)
+        for column, tensor in zip(zip(*rows, strict=True), tensors, strict=True)
     ]
 
 
@@ -267,18 +184,17 @@ def _or_zeros(slope: Tensor | None, like: Tensor, *lead: int) -> Tensor:
     return like.new_zeros(*lead, *like.shape) if slope is None else slope
 
 
-def _grids(model: Model, outputs: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    return {name: model.at(name).as_grid(outputs[name].detach()) for name in names}
-
-
-def _gradient_grids(model: Model, slopes: dict[str, Tensor], names: Sequence[str]) -> dict[str, Tensor]:
-    return {name: _as_gradient_grid(model.at(name), slopes[name]) for name in names}
-
-
-def _as_gradient_grid(layer: Layer, slopes: Tensor) -> Tensor:
+def _as_grid(layer: Layer, slopes: Tensor) -> Tensor:
     """Return derivatives [B, T, *output] as [B, T, C, *cells]: a grid view only picks and permutes, so it fits both."""
     grid = layer.as_grid(slopes.flatten(0, 1))
     return grid.reshape(*slopes.shape[:2], *grid.shape[1:])
+
+
+# ------------------------------------------------------------------------------------------------ at the door
+
+
+def _names(model: Model, layers: Sequence[str] | None) -> list[str]:
+    return list(dict.fromkeys([model.layer] if layers is None else layers))
 
 
 def _chunks(images: Tensor, size: int) -> Iterator[Tensor]:
@@ -286,26 +202,11 @@ def _chunks(images: Tensor, size: int) -> Iterator[Tensor]:
         yield images[start : start + size]
 
 
-# ------------------------------------------------------------------------------------------------ refusals
-
-
-def _names(model: Model, layers: Sequence[str] | None) -> list[str]:
-    return list(dict.fromkeys([model.layer] if layers is None else layers))
-
-
-def _answer(model: Model, answer: object) -> Tensor:
+def _logits(model: Model, answer: object) -> Tensor:
     if not isinstance(answer, Tensor) or answer.ndim != 2:
         shape = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(f"model '{model.name}' returns {shape}, but a tensor of logits [B, U] is wanted")
     return answer
-
-
-def _check_images(model: Model, images: Tensor) -> None:
-    if images.ndim != len(model.input_shape) + 1 or not images.is_floating_point():
-        raise InputError(
-            f"model '{model.name}' takes floating-point inputs [B, {', '.join(map(str, model.input_shape))}], "
-            f"not {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
-        )
 
 
 def _check_targets(images: Tensor, targets: Tensor) -> None:
@@ -316,32 +217,15 @@ def _check_targets(images: Tensor, targets: Tensor) -> None:
         )
 
 
-def _refuse_modes(model: Model) -> None:
-    if torch.is_inference_mode_enabled():
-        raise InputError("layers cannot be read under torch.inference_mode; use torch.no_grad instead")
-    parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
-    if any(isinstance(module, parallel) for module in model.network.modules()):
-        raise InputError(f"model '{model.name}' is wrapped for several devices; hand in the network inside (`.module`)")
-
-
 def _refuse_if_dead(model: Model, images: Tensor, targets: Tensor, dead: str) -> None:
     """Raise when the targets depend on the images, but not through the cells of this layer."""
     if not input_gradients(model, images, targets)[1].any():
         return
     names = list(model.layers)
     place = names.index(dead)
-    alive = next(
-        (name for name in [*names[:place][::-1], *names[place + 1 :]] if _alive(model, images, targets, name)), None
-    )
-    hint = "name an earlier layer" if alive is None else f"'{alive}' works"
+    others = [*names[:place][::-1], *names[place + 1 :]]  # the nearest earlier one first
+    alive = next((name for name in others if reaches(model, images, targets, name)), None)
     raise InputError(
         f"the gradient of the targets is exactly zero in every cell of layer '{dead}' of model '{model.name}': "
-        f"its cells do not reach the output; {hint}"
+        f"its cells do not reach the output; {'no other does' if alive is None else f'{alive!r} works'}"
     )
-
-
-def _alive(model: Model, images: Tensor, targets: Tensor, name: str) -> bool:
-    with torch.enable_grad(), _Pass(model, [name], stop=False) as forward:
-        outputs, answer = forward(images.detach())
-        slopes = _slopes(model, _answer(model, answer), targets, [outputs[name]])
-    return bool(_gradient_grids(model, {name: slopes[0]}, [name])[name].any())
