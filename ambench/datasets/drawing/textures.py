@@ -67,10 +67,10 @@ def blotches(u: Tensor, v: Tensor) -> Tensor:
 
 def grain(u: Tensor, v: Tensor) -> Tensor:
     """Small squares, each figure or ground by a hash of its place."""
-    column, row = torch.floor(u * 2.4).int(), torch.floor(v * 2.4).int()
+    column, row = torch.floor(u * 2.4).long(), torch.floor(v * 2.4).long()
     mixed = (column * 7919 + 104729) * (row * 6271 + 15485863)
-    mixed = (mixed ^ (mixed >> 13)) * 1274126177
-    return ((mixed >> 17) & 1).float() - 0.5
+    mixed = ((mixed ^ (mixed >> 13)) & 0x3FFFFFFF) * 1274126177
+    return ((mixed >> 27) & 1).float() - 0.5
 
 
 TEXTURES: dict[str, Texture] = {

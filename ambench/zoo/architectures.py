@@ -1,0 +1,56 @@
+"""The two embedded architectures: a narrow ResNet and a small vision transformer, normalisation inside.
+
+(He et al. 2016, arXiv 1512.03385; Dosovitskiy et al. 2021, arXiv 2010.11929; Xiao et al. 2021, arXiv 2106.14881)
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.vision_transformer import ConvStemConfig, VisionTransformer
+
+MEAN, SPREAD = 0.5, 0.28
+
+
+class NarrowResNet(ResNet):
+    """One basic block a stage, 16 to 96 channels, 8 x 8 cells at the end of 64 x 64 images [B, 3, 64, 64] in [0, 1]."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__(BasicBlock, [1, 1, 1, 1], num_classes=units)
+        self.inplanes = 16
+        self.conv1 = nn.Conv2d(3, 16, kernel_size=3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.maxpool = nn.Identity()
+        self.layer1 = self._make_layer(BasicBlock, 16, 1)
+        self.layer2 = self._make_layer(BasicBlock, 32, 1, stride=2)
+        self.layer3 = self._make_layer(BasicBlock, 64, 1, stride=2)
+        self.layer4 = self._make_layer(BasicBlock, 96, 1)
+        self.fc = nn.Linear(96, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, units]."""
+        logits: Tensor = super().forward((x - MEAN) / SPREAD)
+        return logits
+
+
+class SmallTransformer(VisionTransformer):
+    """Convolutional stem, 4 blocks of width 96 with 3 heads, 8 x 8 tokens and a class token, for 64 x 64 images."""
+
+    def __init__(self, units: int) -> None:
+        stem = [ConvStemConfig(out_channels=width, kernel_size=3, stride=2) for width in (24, 48, 96)]
+        super().__init__(64, 8, 4, 3, 96, 192, num_classes=units, conv_stem_configs=stem)
+        head = self.heads[-1]
+        nn.init.normal_(head.weight, std=96**-0.5)  # torchvision's zeros would make an untrained net constant
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, units]."""
+        logits: Tensor = super().forward((x - MEAN) / SPREAD)
+        return logits
+
+
+def initialised(architecture: type[NarrowResNet] | type[SmallTransformer], units: int, seed: int) -> nn.Module:
+    """A network with the initial weights of a seed; the global random state stays as it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return architecture(units)

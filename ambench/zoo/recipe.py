@@ -1,0 +1,100 @@
+"""How the embedded networks learn: drawn images with independent cues, one rate cycle, bf16 products.
+
+(AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101; one cycle: Smith & Topin 2019, arXiv 1708.07120)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ambench.core import generator
+from ambench.datasets.drawing.concepts import CONCEPTS
+from ambench.datasets.drawing.series import CHUNK, balanced_classes, pictures
+from ambench.zoo.architectures import initialised
+from ambench.zoo.specifications import CLASSES, Specification
+
+Track = Callable[[Sequence[int], str], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the name that decides the weights."""
+
+    images: int
+    rate: float
+    stored: int = 120_000
+    weight_decay: float = 0.05
+    smoothing: float = 0.05
+    batch: int = 128
+    roll: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Training images [N, 3, H, W] in eight bits, the class that is asked for [N] and the concepts shown [N, K]."""
+
+    images: Tensor
+    label: Tensor
+    present: Tensor
+
+
+def drawn_examples(seed: int, count: int, by_texture: bool, track: Track) -> Examples:
+    """Draw the training set: shape, texture and every concept independent of one another."""
+    classes = balanced_classes(seed, "train", count)
+    share = torch.full((count, len(CONCEPTS)), 0.5)
+    images = torch.empty(count, 3, 64, 64, dtype=torch.uint8)
+    present = torch.empty(count, len(CONCEPTS), dtype=torch.bool)
+    for start in track(range(0, count, CHUNK), "drawing"):
+        rows = slice(start, min(start + CHUNK, count))
+        chunk, present[rows] = pictures(seed, "train", range(rows.start, rows.stop), classes, share)
+        images[rows] = chunk.pixels
+    return Examples(images, classes[1 if by_texture else 0], present)
+
+
+def loss_of(logits: Tensor, label: Tensor, present: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy of the class units plus binary cross-entropy of the concept units."""
+    logits = logits.float()
+    by_class = functional.cross_entropy(logits[:, :CLASSES], label, label_smoothing=smoothing)
+    return by_class + functional.binary_cross_entropy_with_logits(logits[:, CLASSES:], present.float())
+
+
+def batches(examples: Examples, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches in an order keyed by seed and epoch, each rolled by a few pixels, for ever."""
+    count = len(examples.images)
+    epoch = 0
+    while True:
+        random = generator(recipe.seed, "order", epoch)
+        order = torch.randperm(count, generator=random)
+        for rows in order[: count - count % recipe.batch].split(recipe.batch):
+            down, across = torch.randint(-recipe.roll, recipe.roll + 1, (2,), generator=random).tolist()
+            images = examples.images[rows].roll((down, across), (2, 3)).float().div_(255)
+            yield images.contiguous(memory_format=torch.channels_last), examples.label[rows], examples.present[rows]
+        epoch += 1
+
+
+def train(specification: Specification, recipe: Recipe, examples: Examples, track: Track) -> nn.Module:
+    """The trained network in eval mode; the same arguments give the same weights on one thread."""
+    network = initialised(specification.architecture, len(specification.units), recipe.seed)
+    network.train().to(memory_format=torch.channels_last)
+    steps = recipe.images // recipe.batch
+    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps, pct_start=0.15)
+    source = batches(examples, recipe)
+    for _ in track(range(steps), "training"):
+        images, label, present = next(source)
+        with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):  # the fused bf16 kernel is slower
+            logits = network(images)
+        loss = loss_of(logits, label, present, recipe.smoothing)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+    return network.eval().to(memory_format=torch.contiguous_format)
