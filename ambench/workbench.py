@@ -43,7 +43,7 @@ class Workbench:
         units = [self.model.units.get(name, -1) for name in self.dataset.names]
         return torch.tensor(units, device=self.model.device)
 
-    @property
+    @cached_property
     def panel(self) -> tuple[Model, ...]:
         """The suite's other models, on the same device."""
         names = [name for name in self.cell.panel if name != self.cell.model]
