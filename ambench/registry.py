@@ -185,7 +185,8 @@ def _settings(text: str, spec: str) -> dict[str, str]:
 def _decode(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Text 'none' is None, and '+' separates the items of a tuple; the rest is converted by the field's type."""
     tuples = {f.name for f in fields(plugin) if "tuple" in str(f.type)}
-    return {key: _plain(value, key in tuples) for key, value in settings.items()}
+    words = {f.name for f in fields(plugin) if "none" in str(f.type)}  # a Literal with a choice of that name
+    return {k: v if v == "none" and k in words else _plain(v, k in tuples) for k, v in settings.items()}
 
 
 def _plain(value: Any, is_tuple: bool) -> Any:
