@@ -1,0 +1,175 @@
+"""How sure a number is: means with intervals over images, paired tests, and ranks with ties. No files are read here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ambench.clusters import FEWEST, Clusters, Floats, pool, ratio
+from ambench.core import InputError
+from ambench.record import ALL
+from ambench.resampling import Key, bca, extreme_share, flipped_sums, flips_for, resampled_means
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A mean with its 95 % interval (None: nothing varies, or n < 5), n images, and pairs without truth or answer."""
+
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    n_undefined: int = 0
+    n_flat: int = 0
+
+
+def summarise(
+    values: ArrayLike,
+    defined: ArrayLike,
+    concepts: ArrayLike,
+    ids: Sequence[str],
+    names: Sequence[str],
+    key: Key,
+    flat: ArrayLike | None = None,
+) -> dict[str, Summary]:
+    """Return the mean of each concept asked and, under `all`, their mean, with BCa intervals over images.
+
+    values, defined, flat [n, T]; concepts [n, T] numbers into `names`; ids [n], equal ones are one image. 9,999
+    resamples drawn by `key`; the order of the rows does not matter. Raises InputError for a defined value that is
+    not finite.
+
+    >>> summaries = summarise([[0.0], [1.0]], [[True], [True]], [[0], [0]], ["a", "b"], ["ring"], key=(0,))
+    >>> summaries["all"].value, summaries["ring"].n, summaries["all"].ci_low
+    (0.5, 2, None)
+    """
+    if ALL in names:
+        raise InputError(f"a concept cannot be called '{ALL}': that is the name of the mean over concepts")
+    numbers, known, asked = np.asarray(values, np.float64), np.asarray(defined, bool), np.asarray(concepts, np.int64)
+    silent = known & np.asarray(False if flat is None else flat, bool)
+    images = np.repeat(np.asarray(ids, dtype=np.str_), asked.shape[1]).tolist()
+    clusters = pool(numbers.ravel(), known.ravel(), asked.ravel(), images, len(names))
+    undefined, answerless = _tally(asked[~known], len(names)), _tally(asked[silent], len(names))
+    rows = zip([*names, ALL], _rows(clusters, key), undefined, answerless, strict=True)
+    return {name: Summary(*found, u, f) for name, found, u, f in rows if name == ALL or names.index(name) in asked}
+
+
+def summarise_pooled(clusters: Clusters, key: Key) -> Summary:
+    """Return the pooled mean of values gathered by image, with its interval."""
+    return Summary(*_rows(clusters, key)[-1])
+
+
+_Row = tuple[float | None, float | None, float | None, int]  # value, interval, n
+
+
+def _tally(concepts: NDArray[np.int64], n_concepts: int) -> list[int]:
+    """How often each concept occurs, and all of them."""
+    counts: list[int] = np.bincount(concepts, minlength=n_concepts).tolist()
+    return [*counts, sum(counts)]
+
+
+def _rows(clusters: Clusters, key: Key) -> list[_Row]:
+    """The mean of each concept, then the pooled mean."""
+    n = [*clusters.images.tolist(), len(clusters)]
+    means = [*ratio(clusters.sums.sum(0), clusters.counts.sum(0)).tolist(), clusters.pooled()]
+    intervals = _intervals(clusters, key) if len(clusters) >= FEWEST else {}
+    rows = zip(means, (intervals.get(place, (None, None)) for place in range(len(n))), n, strict=True)
+    return [(mean if count else None, *interval, count) for mean, interval, count in rows]
+
+
+def _intervals(clusters: Clusters, key: Key) -> dict[int, tuple[float, float]]:
+    """The intervals of the concepts that have enough images (0 … K - 1) and of the pooled mean (K)."""
+    images, by_image = clusters.images, clusters.by_image
+    used = images >= FEWEST if by_image else images > 0  # concepts that nobody reads cost time
+    sums, counts = clusters.sums[:, used], clusters.counts[:, used]
+    if by_image:
+        sums, counts = np.c_[sums, clusters.shares()], np.c_[counts, np.ones(len(clusters))]
+    finish = _as_is if by_image else _with_mean
+    estimates = finish(ratio(sums.sum(0), counts.sum(0))[None])[0]
+    left_out = finish(ratio(sums.sum(0) - sums, counts.sum(0) - counts))  # [n, …]
+    replicates = finish(resampled_means(sums, counts, key))  # [9999, …]
+    found = map(bca, estimates.tolist(), replicates.T, left_out.T)
+    places = [*np.flatnonzero(used).tolist(), len(images)]
+    enough = [*(images[used] >= FEWEST).tolist(), True]
+    return {place: interval for place, interval, do in zip(places, found, enough, strict=True) if do and interval}
+
+
+def _as_is(means: Floats) -> Floats:
+    return means
+
+
+def _with_mean(means: Floats) -> Floats:
+    """Add a column: the mean of those that are there (a resample may miss a concept)."""
+    there = np.isfinite(means)
+    return np.column_stack([means, np.where(there, means, 0.0).sum(1) / there.sum(1)])
+
+
+# ------------------------------------------------------------------------------------------------ pairs
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A mean difference over n images, its 95 % interval, its size in standard deviations, and its sign-flip p.
+
+    `constant` is true where all images differ by the same: there is no interval then, and no effect size.
+    """
+
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+    effect: float | None
+    p: float
+    n: int
+    constant: bool
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval, or the one value that all of at least 5 images share, lies on one side of 0."""
+        if self.constant:
+            return self.n >= FEWEST and self.mean != 0
+        return self.ci_low is not None and self.ci_high is not None and (self.ci_low > 0 or self.ci_high < 0)
+
+
+def paired(differences: Clusters, key: Key, tests: int = 1) -> Paired:
+    """Return what paired differences, gathered by image, say about their mean; raises InputError if there are none.
+
+    p is that of `sign_flip_p`, which turns all values of an image together; `tests` is the size of the family.
+
+    >>> result = paired(Clusters.of([1.0, 2.0, 3.0]), key=(0,))
+    >>> result.mean, result.effect, result.p
+    (2.0, 2.0, 0.25)
+    """
+    if not len(differences):
+        raise InputError("there is no image on both sides, so nothing can be compared in pairs")
+    summary = summarise_pooled(differences, key)
+    shares = differences.shares()
+    mean, spread = summary.value or 0.0, float(shares.std(ddof=1)) if len(shares) > 1 else 0.0
+    constant = spread <= 1e-12 * float(np.abs(shares).max())
+    effect = None if constant else mean / spread
+    p = sign_flip_p(shares, key, tests)
+    return Paired(mean, summary.ci_low, summary.ci_high, effect, p, len(shares), constant)
+
+
+def sign_flip_p(differences: Floats, key: Key, tests: int = 1) -> float:
+    """Return the two-sided p of the sign-flip test of differences [n], one of so many tests that Holm will see.
+
+    Exact up to n = 16, else (1 + count) / (1 + flips); it supposes that, without an effect, differences lie
+    symmetrically around 0.
+    """
+    flipped = flipped_sums(differences[:, None], key, flips_for(tests))[:, 0]
+    return extreme_share(flipped, float(differences.sum()), len(differences))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p: those below alpha are significant with a family-wise error of alpha (Holm 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p, kind="stable")
+    steps = np.arange(len(p), 0, -1) * np.asarray(p, np.float64)[order]
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in adjusted]
