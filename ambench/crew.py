@@ -8,20 +8,19 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, get_args
 
-from ambench import registry
-from ambench.plan import Cell
+from ambench import registry, rows
+from ambench.plan import NOTHING_GIVEN, Cell
 from ambench.record import Status
-from ambench.run import failed
-from ambench.store import Store
+from ambench.store import CellResult, Store
 from ambench.worker import Done, Task, work
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -61,7 +60,7 @@ class Crew:
     _waiting: deque[Task] = field(default_factory=deque)
     _busy: list[_Worker] = field(default_factory=list)
 
-    def run(self, cells: Iterable[Cell]) -> Iterator[Done]:
+    def run(self, cells: Iterable[Cell]) -> Generator[Done, None, None]:
         """Yield what became of each cell, in the order in which they end; leaving early ends the workers."""
         self._waiting.extend(Task(cell, cell.batch_size) for cell in cells)
         context = _context()
@@ -122,7 +121,10 @@ class Crew:
             yield self._lost(task, "failed", f"its process crashed ({how})")
 
     def _lost(self, task: Task, status: Status, error: str) -> Done:
-        self.store.finish(failed(task.cell, status, error))
+        records = [
+            replace(row, run=self.store.manifest.run) for row in rows.failure(task.cell, NOTHING_GIVEN, status, error)
+        ]
+        self.store.finish(CellResult(task.cell.id, records, status=status, error=error))
         return Done(task.cell, status, error)
 
     def _left(self, worker: _Worker) -> float:

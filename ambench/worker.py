@@ -76,10 +76,10 @@ def one_thread() -> Iterator[None]:
 
 
 def _result(task: Task, store: Store, given: Given) -> CellResult:
-    if task.batch_size == task.cell.batch_size:
-        return run_cell(task.cell, store.path, given)
+    """The cell's result under its own id, also where it was computed with a smaller batch."""
     result = run_cell(replace(task.cell, batch_size=task.batch_size), store.path, given)
-    return replace(result, id=task.cell.id, records=[replace(row, cell=task.cell.id) for row in result.records])
+    rows = [replace(row, run=store.manifest.run, cell=task.cell.id) for row in result.records]
+    return replace(result, id=task.cell.id, records=rows)
 
 
 def _die_with_parent() -> None:
