@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 import torch
 from torch import Tensor, nn
 
@@ -49,5 +47,3 @@ def measure(network: nn.Module, by_texture: bool, count: int = 4096) -> dict[str
         "coverage": (by_shape + by_surface) / count,
         "images": count,
     }
-
-

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ambench.core import generator
+from ambench.core import InputError, generator
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.series import CHUNK, balanced_classes, pictures
 from ambench.zoo.architectures import initialised
@@ -34,6 +34,10 @@ class Recipe:
     batch: int = 128
     roll: int = 4
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.images < self.batch or self.stored < self.batch:
+            raise InputError(f"a training needs at least one batch of {self.batch} images")
 
 
 @dataclass(frozen=True)

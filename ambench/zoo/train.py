@@ -1,4 +1,4 @@
-"""Make the embedded networks again: `python -m ambench.zoo.train cnn` draws, trains, measures and writes weights and card."""
+"""Makes an embedded network again, weights and card: `python -m ambench.zoo.train cnn`."""
 
 from __future__ import annotations
 
@@ -53,12 +53,16 @@ def card(name: str, recipe: Recipe, trained: nn.Module, digest: str, seconds: fl
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "torchvision": torchvision.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "torchvision": torchvision.__version__,
+        },
     }
 
 
 def make(name: str, recipe: Recipe, weights: Path, cards: Path) -> dict[str, Any]:
-    """Train one network and write `NAME.safetensors` and `NAME.json`; accuracies are those of the written fp16 weights."""
+    """Train one network, write `NAME.safetensors`, measure what was written and write `NAME.json`."""
     started = time.monotonic()
     wanted = specification(name)
     with Progress(*Progress.get_default_columns(), TimeRemainingColumn()) as progress:

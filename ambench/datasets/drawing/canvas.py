@@ -54,7 +54,7 @@ class Canvas:
         self.owner = torch.zeros(self.colours.shape[:3], dtype=torch.uint8)
 
     def paint(self, sprites: Sprites, owner: Tensor) -> None:
-        """Lay sprites of different pictures on the canvas; `owner` (one, or [n, w, w]) is who owns the pixels covered."""
+        """Lay sprites of different pictures on the canvas; `owner` (one, or [n, w, w]) owns the pixels covered."""
         pixel, share = sprites.pixel.flatten(), sprites.share.flatten()
         colours, owners = self.colours.view(-1, 3), self.owner.view(-1)
         mixed = torch.lerp(colours.index_select(0, pixel), sprites.colour.view(-1, 3), share[:, None])

@@ -1,4 +1,4 @@
-"""Surface patterns as signed distances: positive on the pattern's figure, negative on its ground, in pattern periods."""
+"""Surface patterns as signed distances in pattern periods: positive on the figure, negative on the ground."""
 
 from __future__ import annotations
 

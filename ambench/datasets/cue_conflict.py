@@ -1,0 +1,74 @@
+"""Drawn objects whose outline is one class and whose surface another: `cue_conflict`.
+
+(the stimuli's idea: Geirhos et al. 2019, arXiv 1811.12231; drawn here)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from ambench.core import Case, Concepts, Dataset, InputError, Part, nearest
+from ambench.datasets.drawing.concepts import CONCEPTS
+from ambench.datasets.drawing.parts import VERSION, DrawnPart
+from ambench.datasets.drawing.series import conflicting_classes
+from ambench.datasets.drawing.silhouettes import SHAPES
+
+
+@dataclass(frozen=True)
+class CueConflict(Dataset):
+    """The pictures of `shapes`, shape and texture never of the same class index, concepts present by a coin.
+
+    `Truth.shape` and `Truth.texture` are indices into the eight class outputs of the embedded networks, whichever cue
+    these name. Equal settings give equal pixels.
+
+    >>> truth = next(iter(CueConflict(test=56))).truth
+    >>> bool((truth.shape == truth.texture).any())
+    False
+    """
+
+    name: ClassVar[str] = "cue_conflict"
+    citation: ClassVar[str] = "Geirhos et al. 2019, arXiv 1811.12231"
+
+    fit: int = 200
+    calibrate: int = 200
+    test: int = 256
+    size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.fit, self.calibrate, self.test) < 0 or self.size < 16:
+            raise InputError("fit, calibrate and test are numbers of images from 0 up, and size is at least 16 pixels")
+
+    @property
+    def revision(self) -> str:
+        """Version of the drawing and the settings."""
+        counts = f"fit={self.fit},calibrate={self.calibrate},test={self.test}"
+        return f"{VERSION}:size={self.size},seed={self.seed},{counts}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Marker, patch, glyph and ring."""
+        return tuple(CONCEPTS)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the shapes."""
+        return tuple(SHAPES)
+
+    def concepts(self, part: Part) -> Concepts:
+        """Examples with masks; raises InputError for another part's name."""
+        counts = {"fit": self.fit, "calibrate": self.calibrate}
+        if part not in counts:
+            raise InputError(f"there is no part '{part}' with examples; {nearest(part, counts)}")
+        return self._part(f"conflict-{part}", counts[part]).concepts()
+
+    def __iter__(self) -> Iterator[Case]:
+        return self._part("conflict-test", self.test).cases()
+
+    def _part(self, name: str, count: int) -> DrawnPart:
+        shape, texture = conflicting_classes(self.seed, name, count)
+        return DrawnPart(name, self.seed, self.size, shape, texture, torch.full((count, len(CONCEPTS)), 0.5))
