@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,6 +26,7 @@ from ambench.record import SCHEMA_VERSION, Record, Status
 
 VALUE_COLUMNS = ("id", "concept", "metric", "value", "defined", "flat")
 CELL_COLUMNS = ("model", "weights", "method", "settings", "dataset", "revision", "seed")
+_NAMES = ("id", "concept", "metric")
 _FOLDERS = ("cells", "values", "pictures")
 
 
@@ -140,9 +143,9 @@ class Store:
         """Return the per-image values of all finished cells, each with what its cell is (`CELL_COLUMNS`)."""
         cells = self.cells()
         described = {cell: content["records"][0] for cell, content in cells.items() if content["records"]}
-        tables = [pd.read_parquet(self._values_path(cell)) for cell in described]
+        tables = [pq.read_table(self._values_path(cell), read_dictionary=list(_NAMES)) for cell in described]
         codes = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-        frame = pd.concat(tables, ignore_index=True) if tables else no_values()
+        frame = pa.concat_tables(tables).unify_dictionaries().to_pandas() if tables else no_values()
         frame["cell"] = _repeated(list(described), codes)
         for column in CELL_COLUMNS:
             frame[column] = _repeated([row[column] for row in described.values()], codes)
@@ -209,8 +212,9 @@ def _parquet(values: pd.DataFrame) -> bytes:
     missing = [name for name in VALUE_COLUMNS if name not in values]
     if missing:
         raise InputError(f"a cell's values lack the column {missing[0]}; wanted: {', '.join(VALUE_COLUMNS)}")
+    types = dict.fromkeys(_NAMES, "str") | {"value": "float64", "defined": "bool", "flat": "bool"}
     buffer = io.BytesIO()
-    values[list(VALUE_COLUMNS)].to_parquet(buffer, compression="zstd", index=False)
+    values[list(VALUE_COLUMNS)].astype(types).to_parquet(buffer, compression="zstd", index=False)
     return buffer.getvalue()
 
 
