@@ -32,7 +32,8 @@ def records(bench: Workbench, verdict: Verdict) -> list[Record]:
         key,
         said.flat.cpu(),
     )
-    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in summaries.items()]
+    kept = {ALL: summaries[ALL]} if verdict.metric.reads is Cost else summaries  # a cost belongs to no concept
+    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in kept.items()]
 
 
 def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
 
 
 def _names(bench: Workbench, verdict: Verdict) -> tuple[str, ...]:
-    return (ALL,) if verdict.metric.reads is Cost else bench.dataset.names
+    return ("cost",) if verdict.metric.reads is Cost else bench.dataset.names
 
 
 def failure(cell: Cell, given: Given, status: Status, error: str) -> list[Record]:
