@@ -151,7 +151,7 @@ def _own_modules(kind: Kind) -> dict[str, ModuleType]:
 
 def _from_place(kind: Kind, name: str) -> type[Any]:
     place, _, class_name = name[len("python:") :].rpartition(":")
-    module = _module_at(place)
+    module = module_at(place)
     cls = getattr(module, class_name, None)
     if not (inspect.isclass(cls) and issubclass(cls, _BASES[kind])):
         valid = [n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, _BASES[kind])]
@@ -160,7 +160,8 @@ def _from_place(kind: Kind, name: str) -> type[Any]:
 
 
 @cache
-def _module_at(place: str) -> ModuleType:
+def module_at(place: str) -> ModuleType:
+    """Return the module at a place: a dotted name, or the path of a .py file; raises InputError with the reason."""
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
