@@ -446,6 +446,7 @@ class Trial(Generic[E]):
 
     `localise(images, case)` answers again for changed images of the same case. `panel` are the other models.
     `shared` is a store for one case: what one metric computed, the next need not. `calibration` is the metric's own.
+    `classes` are the dataset's names of what `Truth.shape` and `Truth.texture` count.
     For portraits the case holds the portraits as images, for directions the calibration examples.
     """
 
@@ -459,6 +460,7 @@ class Trial(Generic[E]):
     panel: tuple[Model, ...] = ()
     calibration: Any = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def reexplain(self, images: Tensor) -> Scores:
         """Return the answer for changed images [B, *input] of this case, with the same ids and so the same noise."""

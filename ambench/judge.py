@@ -41,7 +41,17 @@ def judge(bench: Workbench, answer: Answer) -> list[Verdict]:
 def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Trial[Any]:
     """Return the trial of one explanation of one case."""
     randomness = replace(bench.randomness, ids=case.ids)
-    return Trial(bench.model, case, explanation, bench.concepts, randomness, bench.units, answer.localise, bench.panel)
+    return Trial(
+        bench.model,
+        case,
+        explanation,
+        bench.concepts,
+        randomness,
+        bench.units,
+        answer.localise,
+        bench.panel,
+        classes=bench.dataset.classes,
+    )
 
 
 @dataclass
