@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from types import ModuleType
-from typing import Any, get_args
 
-from ambench import registry, rows
+from ambench import forks, rows
 from ambench.plan import NOTHING_GIVEN, Cell
 from ambench.record import Status
 from ambench.store import CellResult, Store
 from ambench.worker import Done, Task, work
-
-_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass
@@ -63,24 +56,21 @@ class Crew:
     def run(self, cells: Iterable[Cell]) -> Generator[Done, None, None]:
         """Yield what became of each cell, in the order in which they end; leaving early ends the workers."""
         self._waiting.extend(Task(cell, cell.batch_size) for cell in cells)
-        context = _context()
+        origin = forks.context()
         try:
             while self._waiting or self._busy:
                 while self._waiting and len(self._busy) < self.size:
-                    self._busy.append(self._hire(context, self._waiting.popleft()))
+                    self._busy.append(self._hire(origin, self._waiting.popleft()))
                 yield from self._look()
         finally:
             for worker in self._busy:
                 worker.process.kill()
                 worker.dismiss()
 
-    def _hire(self, context: Any, task: Task) -> _Worker:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self.store), daemon=True)
-        with _main_hidden():
-            process.start()
+    def _hire(self, origin: BaseContext, task: Task) -> _Worker:
+        ours, theirs = origin.Pipe()
+        worker = _Worker(forks.start(origin, work, (theirs, self.store)), ours, task, 0.0)
         theirs.close()
-        worker = _Worker(process, ours, task, 0.0)
         worker.give(task)
         return worker
 
@@ -136,31 +126,3 @@ class Crew:
     def _patience(self) -> float | None:
         left = min(self._left(worker) for worker in self._busy)
         return None if left == float("inf") else left
-
-
-def _context() -> Any:
-    """A fork server with everything imported, so that a fresh process costs milliseconds; else plain new processes."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    plugins = {cls.__module__ for kind in get_args(registry.Kind) for cls in registry.names(kind).values()}
-    context.set_forkserver_preload(["ambench.worker", "ambench.cli", *sorted(plugins)])
-    before = dict(os.environ)
-    os.environ.update(_ONE_THREAD)  # read when the numerical libraries are loaded, which the server does now
-    try:
-        forkserver.ensure_running()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    return context
-
-
-@contextmanager
-def _main_hidden() -> Iterator[None]:
-    """Keep a new process from running the caller's script again: a worker needs nothing from it."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script

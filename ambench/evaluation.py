@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ambench import models as model_names
 from ambench import plan, provenance, registry
 from ambench.core import Dataset, InputError, Method, Metric, Model
@@ -92,7 +90,7 @@ def run_suite(
 
 def planned(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
     """Return a suite's cells once its device is there and all its models load; raises InputError otherwise."""
-    require_device(suite.device)
+    model_names.check_device(suite.device)
     cells = plan.cells(suite, given)
     for name in dict.fromkeys(cell.model for cell in cells):
         if name not in given.models:
@@ -103,21 +101,6 @@ def planned(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
 def default_folder(suite: Suite) -> Path:
     """Return where a suite's run lies unless told: a folder of its own below the current one."""
     return Path("results", "runs", f"{suite.name}-{suite.digest}")
-
-
-def require_device(name: str) -> None:
-    """Raise InputError unless this machine has the device.
-
-    >>> require_device("cpu")
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"'{name}' is no device; valid: cpu, cuda, cuda:1, mps, …") from None
-    count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-    if (device.index or 0) >= count.get(device.type, 0):
-        there = [kind for kind, number in count.items() if number]
-        raise InputError(f"this machine has no device '{name}'; it has {', '.join(there)}")
 
 
 @dataclass
