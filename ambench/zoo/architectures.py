@@ -13,7 +13,7 @@ from torchvision.models.vision_transformer import ConvStemConfig, VisionTransfor
 MEAN, SPREAD = 0.5, 0.28
 
 
-class NarrowResNet(ResNet):
+class NarrowResNet(ResNet):  # type: ignore[misc]
     """One basic block a stage, 16 to 96 channels, 8 x 8 cells at the end of 64 x 64 images [B, 3, 64, 64] in [0, 1]."""
 
     def __init__(self, units: int) -> None:
@@ -34,7 +34,7 @@ class NarrowResNet(ResNet):
         return logits
 
 
-class SmallTransformer(VisionTransformer):
+class SmallTransformer(VisionTransformer):  # type: ignore[misc]
     """Convolutional stem, 4 blocks of width 96 with 3 heads, 8 x 8 tokens and a class token, for 64 x 64 images."""
 
     def __init__(self, units: int) -> None:

@@ -76,7 +76,7 @@ def batches(examples: Examples, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor
     while True:
         random = generator(recipe.seed, "order", epoch)
         order = torch.randperm(count, generator=random)
-        for rows in order[: count - count % recipe.batch].split(recipe.batch):
+        for rows in order[: count - count % recipe.batch].view(-1, recipe.batch):
             down, across = torch.randint(-recipe.roll, recipe.roll + 1, (2,), generator=random).tolist()
             images = examples.images[rows].roll((down, across), (2, 3)).float().div_(255)
             yield images.contiguous(memory_format=torch.channels_last), examples.label[rows], examples.present[rows]
@@ -97,7 +97,7 @@ def train(specification: Specification, recipe: Recipe, examples: Examples, trac
             logits = network(images)
         loss = loss_of(logits, label, present, recipe.smoothing)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()

@@ -224,3 +224,13 @@ def test_global_random_state_is_left_alone() -> None:
     before = torch.get_rng_state()
     list(dataset(test=8))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_changed_drawing_needs_another_version() -> None:
+    case = next(iter(dataset(test=8)))
+    assert case.truth.object is not None
+    assert dataset().revision.startswith("1:")
+    means = [0.4530, 0.5739, 0.3627, 0.4312, 0.5090, 0.5100, 0.3877, 0.4207]
+    assert case.images.mean((1, 2, 3)).tolist() == pytest.approx(means, abs=2e-4)
+    sizes = [405, 893, 537, 603, 579, 478, 364, 199]
+    assert case.truth.object.sum((1, 2)).tolist() == pytest.approx(sizes, abs=2)

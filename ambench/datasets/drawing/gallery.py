@@ -37,7 +37,8 @@ def gallery(seed: int = 0, zoom: int = 2) -> Tensor:
     picture, _ = part.draw(range(count))
     rows = torch.cat((picture.pixels, masks_in_colour(picture)))
     large = rows.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
-    return make_grid(large, nrow=count, padding=4, pad_value=255)
+    grid: Tensor = make_grid(large, nrow=count, padding=4, pad_value=255)
+    return grid
 
 
 if __name__ == "__main__":
