@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -22,7 +24,7 @@ def context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["ambench.everything"])
-    with _environment(_ONE_THREAD):  # read when the numerical libraries are loaded, which the server does now
+    with _environment(_ONE_THREAD), _interrupts_ignored():  # both are inherited by the server and its forks
         forkserver.ensure_running()
     return found
 
@@ -44,6 +46,19 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C reaches the whole process group, but what it means is for the parent to decide."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set this
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -16,13 +16,16 @@ from ambench.worker import Done
 Tell = Callable[[Done], None]
 
 
-def silent(done: Done) -> None:
-    """Say nothing."""
+@contextmanager
+def nothing(cells: Collection[Cell]) -> Iterator[Tell]:
+    """Yield what to call as each cell ends, to no effect."""
+    yield lambda done: None
 
 
 @contextmanager
-def shown(cells: Collection[Cell], console: Console) -> Iterator[Tell]:
-    """Yield what to call as each of the cells ends; the time left weighs cells by their likely effort."""
+def shown(cells: Collection[Cell]) -> Iterator[Tell]:
+    """Yield what to call as each of the cells ends, told on stderr; the time left weighs cells by their effort."""
+    console = Console(stderr=True)
     if console.is_terminal:
         with _bar(console) as progress:
             yield _advancing(progress, cells)

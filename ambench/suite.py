@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,8 +32,8 @@ class Grid(_Strict):
 
     @field_validator("models", "methods", "datasets", "metrics", mode="before")
     @classmethod
-    def _one_is_a_list(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) and value != "all" else value
+    def _split(cls, value: Any) -> Any:
+        return split_names(value) if isinstance(value, str) and value != "all" else value
 
 
 class Suite(_Strict):
@@ -46,6 +46,11 @@ class Suite(_Strict):
     device: str = "cpu"
     timeout_seconds: float | None = Field(default=None, gt=0)
     grids: Annotated[tuple[Grid, ...], Field(min_length=1)]
+
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return value.split(",") if isinstance(value, str) and "," in value else value
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -120,13 +125,13 @@ def embedded() -> Suite:
     return Suite.parse(yaml.safe_load((files("ambench.suites") / "embedded.yaml").read_text(encoding="utf-8")))
 
 
-def split_names(text: str | Sequence[str]) -> tuple[str, ...]:
+def split_names(text: str) -> tuple[str, ...]:
     """Return the names in a comma-separated list; a `setting=value` belongs to the name before it.
 
     >>> split_names("gradcam,actmax:steps=8,restarts=2,cav")
     ('gradcam', 'actmax:steps=8,restarts=2', 'cav')
     """
-    parts = [part.strip() for part in (text if isinstance(text, str) else ",".join(text)).split(",")]
+    parts = [part.strip() for part in text.split(",")]
     names: list[str] = []
     for part in filter(None, parts):
         if names and ":" in names[-1] and re.match(r"\w+=", part):

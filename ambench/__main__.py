@@ -1,0 +1,6 @@
+"""`python -m ambench` is `ambench`."""
+
+from ambench.cli import main
+
+if __name__ == "__main__":
+    main()
