@@ -91,6 +91,8 @@ def build(plugin: type[Any], settings: Mapping[str, Any], name: str = "") -> Any
         return TypeAdapter(plugin).validate_python(_decode(plugin, settings))
     except ValidationError as error:
         problem = error.errors()[0]
+        if problem["type"] == "value_error":  # the plugin's own sentence
+            raise InputError(f"'{name}': {problem['ctx']['error']}") from None
         place = ".".join(map(str, problem["loc"]))
         raise InputError(f"'{name}': setting {place}={problem['input']!r} is not right: {problem['msg']}") from None
 
@@ -113,11 +115,16 @@ def settings_of(plugin: Any) -> dict[str, Any]:
 
 
 def spec_of(plugin: Any) -> str:
-    """Return the shortest `NAME[:setting=value,…]` that describes an instance: defaults are left out."""
+    """Return the shortest `NAME[:setting=value,…]` that describes an instance: defaults are left out.
+
+    A folder dataset's path stands without its setting's name.
+    """
+    name = name_of(plugin)
     defaults = {f.name: f.default for f in fields(plugin)}
     changed = {k: v for k, v in settings_of(plugin).items() if v != json.loads(json.dumps(defaults[k], default=str))}
-    text = ",".join(f"{key}={_text(value)}" for key, value in changed.items())
-    return name_of(plugin) + (f":{text}" if text else "")
+    bare = "path" if name == "folder" else ""
+    text = ",".join(_text(value) if key == bare else f"{key}={_text(value)}" for key, value in changed.items())
+    return name + (f":{text}" if text else "")
 
 
 def code_digest(plugin: Any) -> str:
