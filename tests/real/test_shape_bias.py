@@ -1,0 +1,117 @@
+"""Shape bias of people and trained networks: the published answers and stimuli, held against counts made elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.models import squeezenet1_0
+from torchvision.transforms.functional import pil_to_tensor
+
+from ambench import decisions, registry
+from ambench.core import Case, Concepts, Model, Predictions, Randomness, Trial, Truth
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif("AMBENCH_REAL" not in os.environ, reason="AMBENCH_REAL names no folder of real data"),
+]
+
+
+@pytest.fixture(scope="module")
+def real() -> Path:
+    return Path(os.environ["AMBENCH_REAL"])
+
+
+@pytest.fixture(scope="module")
+def table(real: Path) -> dict[tuple[str, str], dict[str, float]]:
+    folder = real / "cue_conflict" / "decisions"
+    rows = decisions.shape_bias_table([folder / "humans", folder / "torchvision"]).to_dict("records")
+    return {(row["group"], row["observer"]): row for row in rows}
+
+
+class TestDecisions:
+    def test_every_observer_has_the_expected_counts_and_bias(
+        self, real: Path, table: dict[tuple[str, str], dict[str, float]]
+    ) -> None:
+        expected = json.loads((real / "cue_conflict" / "expected.json").read_text())["observers"]
+        for name, figures in expected.items():
+            row = table[tuple(name.split("/"))]
+            for count in ("trials", "conflicts", "shape", "texture", "other"):
+                assert row[count] == figures[count], (name, count)
+            assert row["shape_bias"] == pytest.approx(figures["shape_bias"], abs=5e-5)
+        assert len(expected) == 12
+
+    def test_people_together_equal_the_published_counts(self, table: dict[tuple[str, str], dict[str, float]]) -> None:
+        row = table["humans", "pooled"]
+        assert (row["shape"], row["texture"], row["other"], row["no_answer"]) == (9236, 398, 2366, 118)
+        assert row["shape_bias"] == pytest.approx(0.958688, abs=5e-5)
+        assert row["observer_mean"] == pytest.approx(0.957587, abs=5e-5)
+        assert row["category_mean"] == pytest.approx(0.9538, abs=5e-5)
+        assert row["coverage"] == pytest.approx(0.803, abs=5e-4)
+        assert row["ci_low"] < 0.9587 < row["ci_high"]
+
+    @pytest.mark.parametrize(
+        ("network", "shape", "texture", "bias", "coverage", "category_mean"),
+        [("alexnet", 182, 537, 0.2531, 0.599, 0.2329), ("resnet50", 162, 572, 0.2207, 0.612, 0.1951)],
+    )
+    def test_networks_equal_the_published_counts(
+        self,
+        table: dict[tuple[str, str], dict[str, float]],
+        network: str,
+        shape: int,
+        texture: int,
+        bias: float,
+        coverage: float,
+        category_mean: float,
+    ) -> None:
+        row = table["torchvision", network]
+        assert (row["shape"], row["texture"]) == (shape, texture)
+        assert row["shape_bias"] == pytest.approx(bias, abs=5e-5)
+        assert row["coverage"] == pytest.approx(coverage, abs=5e-4)
+        assert row["category_mean"] == pytest.approx(category_mean, abs=5e-5)
+
+
+class _Normalised(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        return self.network((images - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None])
+
+
+@pytest.fixture(scope="module")
+def trial(real: Path) -> Trial[Predictions]:
+    files = sorted((real / "cue_conflict" / "stimuli").rglob("*.png"))
+    names = decisions.categories()
+    pairs = [[part.rstrip("0123456789") for part in file.stem.split("-")] for file in files]
+    shape, texture = torch.tensor([[names.index(name) for name in pair] for pair in pairs]).T
+    images = torch.stack([pil_to_tensor(Image.open(file).convert("RGB")) for file in files]) / 255
+    network = squeezenet1_0()
+    network.load_state_dict(load_file(real / "squeezenet1_0.safetensors"))
+    units = {f"class {i}": i for i in range(1000)}
+    model = Model("squeezenet", "real", _Normalised(network).eval(), units, {}, "", (3, 224, 224), tuple(units))
+    with torch.no_grad():
+        logits = torch.cat([model.network(part) for part in images.split(16)])
+    targets = torch.zeros(len(images), 1).long()
+    case = Case(images, targets, Truth(targets == 0, shape=shape, texture=texture), tuple(f.stem for f in files))
+    nothing = Concepts((), images[:0], torch.ones(0, 0).bool())
+    answer = Predictions(torch.zeros(len(images), 1), logits)
+    return Trial(model, case, answer, nothing, Randomness((0,)), torch.zeros(1).long(), classes=names)
+
+
+class TestStimuli:
+    def test_squeezenet_names_8_shapes_and_31_textures_of_64(self, trial: Trial[Predictions]) -> None:
+        bias = registry.load("metrics", "shape_bias").score(trial)
+        coverage = registry.load("metrics", "coverage").score(trial)
+        assert (bias.values[bias.defined] == 1).sum() == pytest.approx(8, abs=1)  # the arithmetic of another machine
+        assert (bias.values[bias.defined] == 0).sum() == pytest.approx(31, abs=1)
+        assert coverage.values.sum() == bias.defined.sum() == pytest.approx(39, abs=1)
+        assert len(coverage.values) == 64
