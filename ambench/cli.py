@@ -159,10 +159,11 @@ def check(
       ambench check
       ambench check gradcam iou
     """
-    from ambench.check import check_all, findings_text
+    from ambench.check import check as findings_of
+    from ambench.check import told
 
-    findings = list(check_all(names or []))
-    typer.echo(findings_text(findings))
+    findings = list(findings_of(names or ()))
+    typer.echo(told(findings))
     raise typer.Exit(int(any(finding.fault for finding in findings)))
 
 

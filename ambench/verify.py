@@ -25,7 +25,7 @@ def faults(path: str | Path) -> list[str]:
     store = Store.open(path)
     missing = [f"cell {cell} is unfinished, or its values lack the digest noted with it" for cell in store.unfinished()]
     values = store.values()
-    tables = {key: table for key, table in values.groupby(["cell", "metric"], observed=True)}
+    tables = dict(iter(values.groupby(["cell", "metric"], observed=True)))
     rows = [row for row in store.records() if row.status == "ok"]
     found = []
     for key, group in groupby(rows, key=lambda row: (row.cell, row.metric)):
