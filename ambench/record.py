@@ -74,6 +74,37 @@ class Record:
         _one_of("status", self.status, get_args(Status))
         _one_of("better", self.better, get_args(Better))
 
+    @property
+    def failed(self) -> bool:
+        """Whether something went wrong; a skipped row only did not fit."""
+        return self.status in ("failed", "oom", "timeout")
+
+    @property
+    def beats_floor(self) -> bool | None:
+        """Whether the interval (without one, the value) lies wholly on the better side of the floor; None without one.
+
+        >>> row = Record(run="r", model="m", weights="w", method="a", method_code="c", dataset="d", revision="1",
+        ...              seed=0, metric="iou", better="higher", value=0.5, ci_low=0.4, ci_high=0.6, floor=0.45)
+        >>> row.beats_floor
+        False
+        """
+        if self.value is None or self.floor is None or self.better == "neither":
+            return None
+        if self.better == "higher":
+            return (self.value if self.ci_low is None else self.ci_low) > self.floor
+        return (self.value if self.ci_high is None else self.ci_high) < self.floor
+
+    @property
+    def cell_label(self) -> str:
+        """The row's cell in a person's words."""
+        seed = f", seed {self.seed}" if self.seed else ""
+        return f"{self.method} on {self.model}, {self.dataset}{seed}"
+
+    @property
+    def label(self) -> str:
+        """The row's cell and metric in a person's words."""
+        return f"{self.cell_label}: {self.metric}"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the row as a dictionary, keys in the order of the fields."""
         return asdict(self)

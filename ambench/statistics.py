@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import t as student
 
 from ambench.clusters import FEWEST, Clusters, Floats, pool, ratio
 from ambench.core import InputError
 from ambench.record import ALL
-from ambench.resampling import Key, bca, extreme_share, flipped_sums, flips_for, resampled_means
+from ambench.resampling import CONFIDENCE, Key, bca, extreme_share, flipped_sums, flips_for, resampled_means
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def summarise(
     >>> summaries["all"].value, summaries["ring"].n, summaries["all"].ci_low
     (0.5, 2, None)
     """
-    if ALL in names:
+    if ALL in names and len(names) > 1:
         raise InputError(f"a concept cannot be called '{ALL}': that is the name of the mean over concepts")
     numbers, known, asked = np.asarray(values, np.float64), np.asarray(defined, bool), np.asarray(concepts, np.int64)
     silent = known & np.asarray(False if flat is None else flat, bool)
@@ -143,8 +144,10 @@ def paired(differences: Clusters, key: Key, tests: int = 1) -> Paired:
     """
     if not len(differences):
         raise InputError("there is no image on both sides, so nothing can be compared in pairs")
-    summary = summarise_pooled(differences, key)
     shares = differences.shares()
+    if not shares.any():  # two runs of the same code: nothing to draw
+        return Paired(0.0, None, None, None, 1.0, len(shares), True)
+    summary = summarise_pooled(differences, key)
     mean, spread = summary.value or 0.0, float(shares.std(ddof=1)) if len(shares) > 1 else 0.0
     constant = spread <= 1e-12 * float(np.abs(shares).max())
     effect = None if constant else mean / spread
@@ -173,3 +176,24 @@ def holm(p: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return [float(value) for value in adjusted]
+
+
+# ------------------------------------------------------------------------------------------------ seeds
+
+
+def summarise_seeds(seeds: Sequence[Clusters]) -> Summary:
+    """Return the mean over seeds, which vary more than images do: they are a random effect, not more images.
+
+    Standard error sqrt(s_seed^2 / S + s_image^2 / (S n)), t with S - 1 degrees of freedom; no interval below 3 seeds.
+    Raises InputError when a seed has no value.
+    """
+    means = np.array([clusters.pooled() for clusters in seeds], dtype=np.float64)
+    if not len(means) or np.isnan(means).any():
+        raise InputError("a mean over seeds needs a value of each")
+    n = min(len(clusters) for clusters in seeds)
+    if len(seeds) < 3 or n < 2:
+        return Summary(float(means.mean()), None, None, n)
+    image_variance = np.mean([clusters.shares().var(ddof=1) for clusters in seeds])
+    error = np.sqrt(means.var(ddof=1) / len(seeds) + image_variance / (len(seeds) * n))
+    reach = float(student.ppf((1 + CONFIDENCE) / 2, len(seeds) - 1) * error)
+    return Summary(float(means.mean()), float(means.mean()) - reach, float(means.mean()) + reach, n)
