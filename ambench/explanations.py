@@ -29,7 +29,7 @@ def directions(
     difference of mean pooled features at the layer; its bias puts zero half way. Dead portraits are left out; without a
     living one the vector is zero. `details["distance"]` is the length before normalising.
     """
-    _check_lift(units, contrast)
+    _check_lift(portraits, units, contrast)
     layer = model.at(layer).name
     made = features.pool(features.read(model, portraits.images, [layer])[layer], pooling).double()
     seen = features.pool(features.read(model, contrast.images, [layer])[layer], pooling).double()
@@ -97,7 +97,9 @@ def upsample(maps: Tensor, extent: Sequence[int]) -> Tensor:
     if not dimensions or list(maps.shape[2:]) == list(extent):
         return maps
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[dimensions]
-    return F.interpolate(maps, size=list(extent), mode=mode, align_corners=False)
+    # Weights that sum to one only roughly would give a flat map an order in its last digits, so its floor stays outside.
+    floor = maps.amin(tuple(range(2, maps.ndim)), keepdim=True)  # [B, T, 1, …]
+    return F.interpolate(maps - floor, size=list(extent), mode=mode, align_corners=False) + floor
 
 
 def top_share(maps: Tensor, share: float = 0.05) -> Tensor:
@@ -113,9 +115,12 @@ def top_share(maps: Tensor, share: float = 0.05) -> Tensor:
     return flat.topk(count, dim=2).values.mean(2)
 
 
-def _check_lift(units: Tensor, contrast: Concepts) -> None:
+def _check_lift(portraits: Portraits, units: Tensor, contrast: Concepts) -> None:
     if len(units) != len(contrast.names):
         raise InputError(f"{len(units)} units need as many concepts in the contrast images, not {len(contrast.names)}")
+    unseen = set(units.tolist()) - set(portraits.units.tolist())
+    if unseen:
+        raise InputError(f"there is no portrait of unit {min(unseen)}; at least one, dead or alive, is wanted")
     for concept, name in enumerate(contrast.names):
         if not (~contrast.present[:, concept]).any():
             raise InputError(f"there are no contrast images without concept '{name}'; at least one is wanted")

@@ -36,18 +36,24 @@ class Call:
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Keep a network in eval mode, its parameters without gradient; flags and random state are as found afterwards."""
+    """Keep a network in eval mode, its parameters without gradient; flags and random state are as found afterwards.
+
+    Attention runs its ordinary way, with gradients or without: torch's fast path passes over the modules inside.
+    """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     training = [module for module in network.modules() if module.training]
     devices = {tensor.device.index for tensor in network.parameters() if tensor.is_cuda}
+    fast = torch.backends.mha.get_fastpath_enabled()
     with torch.random.fork_rng(devices):
         try:
+            torch.backends.mha.set_fastpath_enabled(False)
             for parameter in parameters:
                 parameter.requires_grad_(False)
             for module in training:
                 module.training = False
             yield
         finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
             for parameter in parameters:
                 parameter.requires_grad_(True)
             for module in training:

@@ -166,7 +166,13 @@ def _python(name: str, device: torch.device) -> Model:
     if not callable(factory):
         valid = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise InputError(f"'{place}' has no function '{factory_name}'; {nearest(factory_name, valid)}")
-    made = factory()
+    try:
+        made = factory()
+    except InputError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise InputError(f"factory '{name}' failed: {type(error).__name__}: {said}") from error
     if isinstance(made, Model):
         made.network.to(device).eval()
         return replace(made, name=name)

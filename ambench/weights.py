@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
+from pickle import PROTO, UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise InputError(f"'{path}' is no whole safetensors file: {error}") from error
+            raise InputError(f"'{path}' is no safetensors file, or only part of one: {error}") from error
     if path.suffix not in (".pth", ".pt"):
         raise InputError(f"'{path}' is no weights file; a .safetensors, .pth or .pt file is wanted")
     return _state(_read_torch(path), path)
@@ -60,14 +60,16 @@ def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        if "invalid load key" in str(error) or "Ran out of input" in str(error):
-            raise InputError(f"'{path}' is no whole weights file: {str(error).splitlines()[0]}") from error
+        with path.open("rb") as file:
+            pickled = file.read(1) == PROTO[:1]
+        if not pickled and "global" not in str(error).lower():
+            raise InputError(f"'{path}' is no weights file, or only part of one") from error
         raise InputError(
             f"'{path}' is a pickle of more than tensors; torch's weights_only refused it, and it is not run: "
             "save the plain state dict, or safetensors"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"'{path}' is no whole weights file: {str(error).splitlines()[0]}") from error
+        raise InputError(f"'{path}' is no weights file, or only part of one") from error
 
 
 def _state(content: object, path: Path) -> dict[str, Tensor]:
