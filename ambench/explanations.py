@@ -97,7 +97,7 @@ def upsample(maps: Tensor, extent: Sequence[int]) -> Tensor:
     if not dimensions or list(maps.shape[2:]) == list(extent):
         return maps
     mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[dimensions]
-    # Weights that sum to one only roughly would give a flat map an order in its last digits, so its floor stays outside.
+    # Weights that sum to one only roughly would give a flat map an order in its last digits: its floor stays outside.
     floor = maps.amin(tuple(range(2, maps.ndim)), keepdim=True)  # [B, T, 1, …]
     return F.interpolate(maps - floor, size=list(extent), mode=mode, align_corners=False) + floor
 
