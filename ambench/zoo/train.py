@@ -23,7 +23,7 @@ from ambench.zoo.recipe import Recipe, drawn_examples, train
 
 RECIPES = {
     "cnn": Recipe(images=400_000, rate=4e-3),
-    "cnn-texture": Recipe(images=400_000, rate=4e-3),
+    "cnn-texture": Recipe(images=280_000, rate=4e-3),
     "vit": Recipe(images=600_000, rate=2e-3),
     "vit-texture": Recipe(images=600_000, rate=2e-3),
 }
