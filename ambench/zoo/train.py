@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 import torchvision
-from rich.progress import Progress, TimeRemainingColumn
+from rich.progress import Progress
 from torch import nn
 
+from ambench.core import InputError
 from ambench.zoo import NAMES, network, specification
 from ambench.zoo.files import CARDS, WEIGHTS, digest_of, half, write
 from ambench.zoo.measure import measure
@@ -25,7 +26,7 @@ RECIPES = {
     "cnn": Recipe(images=400_000, rate=4e-3),
     "cnn-texture": Recipe(images=280_000, rate=4e-3),
     "vit": Recipe(images=600_000, rate=2e-3),
-    "vit-texture": Recipe(images=600_000, rate=2e-3),
+    "vit-texture": Recipe(images=500_000, rate=2e-3),
 }
 
 
@@ -65,7 +66,7 @@ def make(name: str, recipe: Recipe, weights: Path, cards: Path) -> dict[str, Any
     """Train one network, write `NAME.safetensors`, measure what was written and write `NAME.json`."""
     started = time.monotonic()
     wanted = specification(name)
-    with Progress(*Progress.get_default_columns(), TimeRemainingColumn()) as progress:
+    with Progress() as progress:
 
         def track(numbers: Sequence[int], description: str) -> Iterable[int]:
             return progress.track(numbers, description=f"{name}: {description}")
@@ -81,12 +82,17 @@ def make(name: str, recipe: Recipe, weights: Path, cards: Path) -> dict[str, Any
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read the command line, make the network and print its card."""
+    """Read the command line, make the network and print its card.
+
+    Raises InputError where another network would be written over the one that comes with the package.
+    """
     given = arguments(argv)
     torch.set_num_threads(given.threads)
     recipe = replace(RECIPES[given.name], seed=given.seed)
     if given.images is not None:
         recipe = replace(recipe, images=given.images)
+    if given.out is None and recipe != RECIPES[given.name]:
+        raise InputError("another seed or number of images makes another network: say with --out where it shall lie")
     print(json.dumps(make(given.name, recipe, given.out or WEIGHTS, given.out or CARDS), indent=2))
 
 

@@ -121,3 +121,10 @@ def test_balanced_accuracy_equals_scikit_learns() -> None:
 def test_a_training_shorter_than_a_batch_is_refused() -> None:
     with pytest.raises(InputError, match="at least one batch"):
         recipe.Recipe(images=64, rate=1e-3)
+
+
+def test_another_seed_is_not_written_over_the_packages_weights() -> None:
+    before = (files.WEIGHTS / "cnn.safetensors").read_bytes()
+    with pytest.raises(InputError, match="--out"):
+        script.main(["cnn", "--seed", "1"])
+    assert (files.WEIGHTS / "cnn.safetensors").read_bytes() == before
