@@ -73,8 +73,11 @@ class Transfer(Metric[Portraits]):
         present = trial.concepts.present[:, concept]
         if self.competence <= 0 or present.all() or not present.any():
             return True  # nothing to hold the judge against
-        responses = natural(trial, judge)[:, judge.units[name]]
-        return bool(roc_auc_score(present.cpu(), responses.cpu()) >= self.competence)
+        logits = natural(trial, judge)
+        evidence = logits[:, judge.units[name]]
+        if name in judge.classes:  # a class is told by what it has over its rivals
+            evidence = evidence - logits[:, list(judge.class_units)].logsumexp(1)
+        return bool(roc_auc_score(present.cpu(), evidence.cpu()) >= self.competence)
 
     def _wins(self, trial: Trial[Portraits], judge: Model, concept: int) -> Tensor:
         """Return how far the judge answers each portrait with this concept [P], in [0, 1]."""
@@ -92,6 +95,8 @@ class Transfer(Metric[Portraits]):
 
 
 def _judges(trial: Trial[Portraits]) -> Iterator[Model]:
-    for model in trial.panel:
-        if model.weights != trial.model.weights and model.input_shape == trial.model.input_shape:
-            yield model
+    source = trial.model
+    own = source.weights.partition("+probes(")[0]  # probe units change nothing that could make it another judge
+    for judge in trial.panel:
+        if judge.weights != own and judge.input_shape == source.input_shape:
+            yield judge
