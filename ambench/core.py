@@ -31,14 +31,15 @@ class Skipped(Exception):  # noqa: N818 - it is a verdict on a cell, not a mista
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:
-    """Return the hint that ends an error's sentence: the nearest valid name, or all of them.
+    """Return the hint that ends an error's sentence: the nearest valid name, or all of them (the first 24 of many).
 
     >>> nearest("gradcan", ["gradcam", "saliency"])
     "did you mean 'gradcam'?"
     """
     names = sorted(valid)
     close = difflib.get_close_matches(wrong, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"valid: {', '.join(names) or 'none'}"
+    shown = ", ".join(names[:24]) + (f", … ({len(names)} in all)" if len(names) > 24 else "")
+    return f"did you mean '{close[0]}'?" if close else f"valid: {shown or 'none'}"
 
 
 # ------------------------------------------------------------------------------------------------ randomness
