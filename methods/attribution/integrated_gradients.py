@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import captum.attr  # type: ignore[import-untyped] # it ships no types
+import captum.attr
 import torch
 from torch import Tensor
 
@@ -28,7 +28,7 @@ class IntegratedGradients(AttributionMethod):
 
     steps: int = 50
     baseline: Literal["black", "mean"] = "black"
-    chunk: int = 256
+    chunk: int = 64
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("chunk", self.chunk)):

@@ -1,93 +1,91 @@
-"""What all linear probes share: features made comparable, a unit vector read back, accuracy on examples left out."""
+"""What all linear probes share: features made comparable, a unit vector read back, examples left out for checking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ambench import explanations, features
-from ambench.core import Concepts, Model, Randomness, Skipped
-
-Array = NDArray[np.float64]
-Solver = Callable[[Array, NDArray[np.bool_]], tuple[Array, float]]  # features [n, F], labels [n] -> vector [F], bias
+from ambench.core import Concepts, InputError, Model, Randomness, Skipped
 
 FEWEST = 5  # examples on either side
 FOLDS = 5
 SMALLEST_WEIGHT = 1e-8  # a shorter vector, in standard features, separates nothing
+SMALLEST_SPREAD = 1e-6  # relative to the largest mean: below lies rounding of the network's float32
 
 
 def pooled(model: Model, concepts: Concepts, layer: str, pooling: features.Pooling, chunk: int) -> Tensor:
-    """Return the pooled features of the examples [N, C] or [N, C, *cells], float64 on the processor."""
+    """Return the pooled features of the examples [N, C] or [N, C, *cells], float64; InputError if one is not finite."""
     grids = (features.read(model, part, [layer])[layer] for part in torch.split(concepts.images, chunk))
-    return torch.cat([features.pool(grid, pooling).double().cpu() for grid in grids])
+    values = torch.cat([features.pool(grid, pooling).double() for grid in grids])
+    for row in (~values.flatten(1).isfinite().all(1)).nonzero().flatten().tolist():
+        name = concepts.ids[row] if concepts.ids else f"number {row}"
+        raise InputError(f"example {name} has features at layer '{layer}' that are not finite; leave it out")
+    return values
 
 
 @dataclass(frozen=True, eq=False)
 class Standard:
     """Features [N, F] moved to their mean [F] and divided by one number for all, so that no quiet feature grows loud.
 
-    Probes with an L2 penalty depend on inner products alone, so with more features than examples they are given the
-    features' coordinates [N, R] in an orthonormal basis [F, R] of the space the examples span.
+    Probes with an L2 penalty depend on inner products alone, so they are given `coordinates` [N, R] along the principal
+    axes [F, R] instead: there are never more of them than examples, and they curve a loss independently of each other.
     """
 
-    coordinates: Array
-    basis: Array | None
-    centre: Array
+    coordinates: Tensor
+    axes: Tensor
+    centre: Tensor
     scale: float
 
     @staticmethod
-    def of(values: Array) -> Standard:
-        """Return the standard form; constant features have a scale of 0 and coordinates of 0."""
+    def of(values: Tensor) -> Standard:
+        """Return the standard form of features [N, F]; constant ones have coordinates of 0."""
         centre = values.mean(0)
         moved = values - centre
-        scale = float(np.sqrt(np.square(moved).mean()))
-        if scale <= 1e-12 * max(1.0, float(np.abs(centre).max(initial=0.0))):
-            return Standard(np.zeros_like(moved), None, centre, 0.0)
-        moved /= scale
+        scale = float(moved.square().mean().sqrt())
+        if scale <= SMALLEST_SPREAD * float(centre.abs().max()):
+            return Standard(values.new_zeros(len(values), 1), values.new_zeros(values.shape[1], 1), centre, 1.0)
+        moved = moved / scale
         if moved.shape[1] <= moved.shape[0]:
-            return Standard(moved, None, centre, scale)
-        basis, triangle = np.linalg.qr(moved.T)  # [F, N], [N, N]
-        return Standard(triangle.T.copy(), basis, centre, scale)
+            axes = torch.linalg.eigh(moved.T @ moved).eigenvectors  # [F, F]
+            return Standard(moved @ axes, axes, centre, scale)
+        energy, sides = torch.linalg.eigh(moved @ moved.T)  # [N], [N, N]
+        kept = energy > 1e-12 * energy.max()
+        axes = moved.T @ (sides[:, kept] / energy[kept].sqrt())  # [F, R]
+        return Standard(sides[:, kept] * energy[kept].sqrt(), axes, centre, scale)
 
-    def restore(self, weights: Array, intercept: float) -> tuple[Array, float]:
-        """Return vector [F] and bias, for the features as they were, of those for the coordinates."""
-        vector = (weights if self.basis is None else self.basis @ weights) / self.scale
-        return vector, intercept - float(vector @ self.centre)
-
-
-def direction(standard: Standard, present: NDArray[np.bool_], solve: Solver) -> tuple[Array, float]:
-    """Return a concept's vector [F] and bias, both zero where nothing separates the examples."""
-    if not standard.scale:
-        return np.zeros_like(standard.centre), 0.0
-    weights, intercept = solve(standard.coordinates, present)
-    if np.linalg.norm(weights) < SMALLEST_WEIGHT:
-        return np.zeros_like(standard.centre), 0.0
-    return standard.restore(weights, intercept)
+    def restore(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return unit vectors [Q, F] and biases [Q] of weights and intercepts [R + 1, Q]; zero if none separates."""
+        alive = weights[:-1].norm(dim=0) >= SMALLEST_WEIGHT
+        vectors = (self.axes @ weights[:-1]).T / self.scale  # [Q, F]
+        bias = weights[-1] - vectors @ self.centre
+        vectors, bias = explanations.normalised(vectors, bias)
+        return vectors * alive[:, None], bias * alive
 
 
-def held_out_accuracy(standard: Standard, present: NDArray[np.bool_], folds: NDArray[np.int64], solve: Solver) -> float:
-    """Return the balanced accuracy on examples whose fold the probe has not seen: .5 is chance."""
-    logits = np.zeros(len(present))
-    for fold in range(FOLDS):
-        out = folds == fold
-        weights, intercept = solve(standard.coordinates[~out], present[~out])
-        logits[out] = standard.coordinates[out] @ weights + intercept
-    right = np.where(np.abs(logits) < SMALLEST_WEIGHT, 0.5, (logits > 0) == present)
-    return float((right[present].mean() + right[~present].mean()) / 2)
-
-
-def folds_of(present: NDArray[np.bool_], ids: Sequence[str]) -> NDArray[np.int64]:
-    """Return each example's fold [N]: as many of either side in each, by the example's name and not by its place."""
-    luck = Randomness(("folds",), tuple(ids)).uniform().numpy()
-    folds = np.zeros(len(present), dtype=np.int64)
+def folds(concepts: Concepts) -> Tensor:
+    """Return the fold of each example for each concept [N, K]: as many of either side in each, by the ids."""
+    ids = concepts.ids or tuple(map(str, range(len(concepts))))
+    order = Randomness(("folds",), ids).uniform().argsort()
+    number = torch.empty(concepts.present.shape, dtype=torch.long)
+    present = concepts.present.cpu()[order]
     for side in (present, ~present):
-        folds[np.flatnonzero(side)[np.argsort(luck[side])]] = np.arange(side.sum()) % FOLDS
-    return folds
+        number[order] = torch.where(side, (side.cumsum(0) - 1) % FOLDS, number[order])
+    return number.to(concepts.present.device)
+
+
+def balanced_accuracy(logits: Tensor, present: Tensor) -> Tensor:
+    """Return the mean share judged rightly of both sides [K], from logits and truth [N, K]; a logit of 0 is a coin.
+
+    >>> balanced_accuracy(torch.tensor([[1.0], [-1.0], [0.0]]), torch.tensor([[True], [True], [False]]))
+    tensor([0.5000], dtype=torch.float64)
+    """
+    right = ((logits > 0) == present).double()
+    right = torch.where(logits.abs() < SMALLEST_WEIGHT, 0.5, right)
+    sides = [(right * side).sum(0) / side.sum(0) for side in (present, ~present)]
+    return (sides[0] + sides[1]) / 2
 
 
 def refuse_too_few(concepts: Concepts) -> None:
@@ -98,11 +96,3 @@ def refuse_too_few(concepts: Concepts) -> None:
             raise Skipped(
                 f"a probe needs {FEWEST} examples with and {FEWEST} without '{name}'; there are {shown} and {missing}"
             )
-
-
-def unit_vectors(fits: Sequence[tuple[Array, float]], shape: torch.Size) -> tuple[Tensor, Tensor]:
-    """Return vectors [K, *shape] of unit length and their biases [K], float32."""
-    vectors = torch.from_numpy(np.stack([vector for vector, _ in fits])).reshape(-1, *shape)
-    bias = torch.tensor([bias for _, bias in fits], dtype=torch.float64)
-    vectors, bias = explanations.normalised(vectors, bias)
-    return vectors.float(), bias.float()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped] # it ships no types
+from torch import Tensor
 
-from ambench.core import Concepts, Directions, Model, ProbeMethod, Randomness
+from ambench.core import Concepts, Directions, InputError, Model, ProbeMethod, Randomness
 
-from ._linear import Array, Standard, direction, folds_of, held_out_accuracy, pooled, refuse_too_few, unit_vectors
+from ._linear import FOLDS, Standard, balanced_accuracy, folds, pooled, refuse_too_few
+from ._logistic import Logistic
+
+ROUGH = 1e-3  # enough to see on which side of a fold's boundary an example lies
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Cav(ProbeMethod):
     inverse_penalty: float | None = None
     chunk: int = 64
 
+    def __post_init__(self) -> None:
+        if self.chunk < 1 or not (self.inverse_penalty is None or self.inverse_penalty > 0):
+            raise InputError("cav needs a chunk of at least 1 and an inverse_penalty above 0")
+
     def fit(self, model: Model, concepts: Concepts, randomness: Randomness) -> Directions:
         """Return vectors [K, C], or [K, C, *cells] without pooling, and `details["accuracy"]`, balanced, out of fold.
 
@@ -44,18 +49,22 @@ class Cav(ProbeMethod):
         refuse_too_few(concepts)
         layer = model.at(self.layer).name
         values = pooled(model, concepts, layer, self.pooling, self.chunk)
-        standard = Standard.of(values.flatten(1).numpy())
-        ids = concepts.ids or tuple(map(str, range(len(concepts))))
-        fits, accuracies = [], []
-        for present in concepts.present.T.cpu().numpy():
-            fits.append(direction(standard, present, self._solve))
-            accuracies.append(held_out_accuracy(standard, present, folds_of(present, ids), self._solve))
-        vectors, bias = unit_vectors(fits, values.shape[1:])
-        accuracy = torch.tensor(accuracies, dtype=torch.float64)
-        device = model.device
-        return Directions(vectors.to(device), bias.to(device), layer, self.pooling, {"accuracy": accuracy})
+        standard = Standard.of(values.flatten(1))
+        present = concepts.present.to(values.device)
+        weights = self._problems(standard, present, torch.ones_like(present)).solve()  # [R + 1, K]
+        vectors, bias = standard.restore(weights)
+        vectors = vectors.reshape(-1, *values.shape[1:])
+        accuracy = self._accuracy(standard, present, folds(concepts).to(values.device), weights)
+        return Directions(vectors.float(), bias.float(), layer, self.pooling, {"accuracy": accuracy})
 
-    def _solve(self, features: Array, present: NDArray[np.bool_]) -> tuple[Array, float]:
+    def _problems(self, standard: Standard, present: Tensor, used: Tensor) -> Logistic:
         weight = self.inverse_penalty or (1e-3 if self.pooling == "none" else 1.0)
-        fit = LogisticRegression(C=weight, class_weight="balanced", tol=1e-6, max_iter=1000).fit(features, present)
-        return fit.coef_[0], float(fit.intercept_[0])
+        return Logistic.balanced(standard.coordinates, present, used, weight)
+
+    def _accuracy(self, standard: Standard, present: Tensor, fold: Tensor, weights: Tensor) -> Tensor:
+        """Return the balanced accuracy [K] on examples that a probe fitted to the other folds has not seen."""
+        used = torch.cat([fold != number for number in range(FOLDS)], 1)  # [N, FOLDS * K]
+        problems = self._problems(standard, present.repeat(1, FOLDS), used)
+        solved = problems.solve(weights.repeat(1, FOLDS), ROUGH)
+        logits = (problems.design @ solved).masked_fill(used, 0).reshape(len(fold), FOLDS, -1).sum(1)  # [N, K]
+        return balanced_accuracy(logits, present)
