@@ -179,10 +179,11 @@ def _cell(key: _Key, asked: dict[_Key, tuple[str, ...]], seed: int, suite: Suite
 
 
 def _code(key: _Key, metrics: tuple[str, ...], load: _Load, given: Given) -> str:
-    """The digest of what decides a cell's numbers and its names do not say: code, and a given model's weights."""
+    """The digest of what decides a cell's numbers and its names do not say: code, data, and a given model's weights."""
     plugins = [load("methods", key[2]), *(load("metrics", name) for name in metrics)]
     weights = [given.models[key[1]].weights] if key[1] in given.models else []
-    return _digest([registry.code_digest(plugin) for plugin in plugins] + weights, 6)
+    revision = load("datasets", key[3]).revision
+    return _digest([registry.code_digest(plugin) for plugin in plugins] + [revision, *weights], 6)
 
 
 def _digest(content: object, size: int) -> str:
