@@ -108,6 +108,7 @@ class Forward:
         self._layers = {name: model.at(name).module for name in names}
         self._stop = stop
         self._early = False
+        self._running = False  # while it is not, another's forward of the same network is none of its business
         self._outputs: dict[str, Tensor] = {}
 
     def __enter__(self) -> Forward:
@@ -126,20 +127,22 @@ class Forward:
         _check_images(self._model, images)
         known = _runs_once.setdefault(self._model.network, WeakSet())
         self._early = self._stop and all(module in known for module in self._layers.values())
-        self._outputs, answer = {}, None
+        self._running, answer = True, None
         try:
             answer = self._model.network(images.clone())  # a network may write into its input
             known.update(self._layers[name] for name in self._outputs)
         except _Enough:
             pass
         finally:
-            outputs, self._outputs = self._outputs, {}
+            outputs, self._outputs, self._running = self._outputs, {}, False
         for name in self._layers:
             if name not in outputs:
                 raise InputError(f"layer '{name}' never runs in a forward of model '{self._model.name}'; name another")
         return outputs, answer
 
-    def _tap(self, name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor:
+    def _tap(self, name: str, module: nn.Module, inputs: tuple[object, ...], output: object) -> Tensor | None:
+        if not self._running:
+            return None
         if not isinstance(output, Tensor):
             raise InputError(f"layer '{name}' returns a {type(output).__name__}; name one that returns a tensor")
         if name in self._outputs:

@@ -85,9 +85,9 @@ def find(
 
     A layer is any named module that runs exactly once in a forward and returns a grid; `tokens` is the layout of a
     network that is no torchvision family, `last` says that its grids have channels last. The default is the last
-    convolutional stage; for torchvision's VisionTransformer `ln_1` of the last block, because what comes after it
-    reaches the output from the class token only; for its SwinTransformer the final normalisation; for other token
-    networks, and where no layer is a grid, the empty string.
+    convolutional or window-attention stage with what normalises or rectifies it; for torchvision's VisionTransformer
+    `ln_1` of the last block, because what comes after it reaches the output from the class token only; for other
+    token networks, and where no layer is a grid, the empty string.
     """
     counts: dict[str, int] = {}
     for call in calls:
@@ -164,15 +164,13 @@ def _default(network: nn.Module, calls: list[Call], layers: dict[str, Layer]) ->
         names = [call.name for call in calls if isinstance(call.module, EncoderBlock)]
         if isinstance(module, VisionTransformer) and names:
             return f"{names[-1]}.ln_1"
-        if isinstance(module, SwinTransformer):
-            return next(name for name, layer in layers.items() if layer.module is module.norm)
     if any(isinstance(layer.as_grid, Tokens) for layer in layers.values()):
         return ""
     return _last_stage(network, calls, layers)
 
 
 def _last_stage(network: nn.Module, calls: list[Call], layers: dict[str, Layer]) -> str:
-    """Return the outermost module with the last weights before the head, or the activation that follows it."""
+    """Return the outermost module with the last weights before the head, or the activation or norm after it."""
     stages = _outermost(network, "", layers)
     order = {call.name: number for number, call in enumerate(calls)}
     stages = sorted((name for name in stages if name in order), key=order.__getitem__)
@@ -182,7 +180,7 @@ def _last_stage(network: nn.Module, calls: list[Call], layers: dict[str, Layer])
         return ""
     chosen = stem[-1]
     for name in stages[stages.index(chosen) + 1 :]:
-        if name not in layers or not isinstance(layers[name].module, (*ACTIVATIONS, _NormBase)):
+        if name not in layers or not isinstance(layers[name].module, (*ACTIVATIONS, _NormBase, nn.LayerNorm)):
             break
         chosen = name
     return chosen

@@ -123,7 +123,7 @@ def _random(architecture: str) -> nn.Module:
 def _fetched(architecture: str, weights: WeightsEnum) -> nn.Module:
     try:
         network: nn.Module = get_model(architecture, weights=weights)
-    except OSError as error:  # no network, no space
+    except (OSError, RuntimeError) as error:  # no network, no space, a download that broke off
         raise InputError(
             f"torchvision's weights '{architecture}@{weights.name}' could not be fetched ({error}); "
             f"name a file instead: torchvision:{architecture}@weights.safetensors"

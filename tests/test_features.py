@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from captum.attr import LayerActivation, LayerGradCam, Saliency
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ambench import features
 from ambench.core import InputError, Layer, Model
@@ -231,6 +232,42 @@ def test_a_loop_hooks_once_and_leaves_nothing():
             torch.autograd.grad(grid.sum(), x)
             assert hooks(model.network) == 1
     assert state(model.network) == before
+
+
+def test_a_layer_can_be_read_while_a_loop_holds_it():
+    model = networks.cnn()
+    x = networks.images(model)
+    expected = features.read(model, x, ["conv1", "conv2"])
+    with features.Reader(model, "conv1") as reader:
+        reader(x)
+        reader(x)
+        inside = features.read(model, x, ["conv1", "conv2"])
+        assert features.logits(model, x).shape == (4, 5)
+        assert torch.equal(reader(x), expected["conv1"])
+    assert all(torch.equal(inside[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("name", ["module", "transformer"])
+def test_operations_are_one_forward_for_a_last_layer_and_two_for_pixels(name):
+    model = networks.every()[name]
+    x, asked = networks.images(model), networks.targets(columns=1)
+    last = "relu2" if name == "module" else "encoder.layers.encoder_layer_1.mlp.3"
+
+    def operations(call: Callable[[], object]) -> int:
+        with FlopCounterMode(display=False) as counter:
+            call()
+        return counter.get_total_flops()
+
+    forward = operations(lambda: features.logits(model, x))
+    if name == "module":  # after the last convolution only the head is differentiated
+        assert operations(lambda: features.gradients(model, x, asked, [last])) <= 1.05 * forward
+    twice = 2.0 if name == "module" else 2.4  # attention's backward computes its weights again
+    assert operations(lambda: features.input_gradients(model, x, asked)) <= twice * forward
+    features.read(model, x, [model.layer])
+    assert operations(lambda: features.read(model, x, [model.layer])) <= forward
+    early = next(iter(model.layers))
+    features.read(model, x, [early])
+    assert operations(lambda: features.read(model, x, [early])) < 0.8 * forward
 
 
 def test_a_stopped_forward_does_not_run_what_comes_after():

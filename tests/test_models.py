@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from pathlib import Path
+from urllib.error import URLError
 
 import networks
 import numpy as np
@@ -60,7 +62,6 @@ def test_embedded_names_give_the_embedded_networks(name):
         ("python:nowhere_at_all:factory", "'nowhere_at_all' cannot be imported"),
         ("python:ambench.toy:networc", "has no function 'networc'; did you mean 'network'?"),
         ("python:math:floor", "factory 'python:math:floor' failed: TypeError"),
-        ("timm:resnet18", "timm"),
         ("something:else", "there is no model 'something:else'"),
         ("torchvision:", "there is no model 'torchvision:'"),
     ],
@@ -69,6 +70,39 @@ def test_wrong_names_are_refused_with_the_nearest_valid_one(name, sentence):
     with pytest.raises(InputError, match=sentence.replace("?", r"\?")) as refused:
         resolve(name)
     assert "\n" not in str(refused.value)
+
+
+def test_timm_missing_is_said_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(InputError, match=r"'timm:resnet18' needs timm, which is not installed; .*ambench\[timm\]"):
+        resolve("timm:resnet18")
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "grid"),
+    [
+        ("vit_tiny_patch16_224", "blocks.11.norm1", (192, 14, 14)),
+        ("vit_little_patch16_reg4_gap_256", "blocks.13.norm2", (320, 16, 16)),
+        ("swin_tiny_patch4_window7_224", "norm", (768, 7, 7)),
+        ("resnet18", "layer4", (512, 7, 7)),
+    ],
+)
+def test_timm_networks_have_their_layers(name, layer, grid):
+    pytest.importorskip("timm", reason="timm is an extra")
+    model = resolve(f"timm:{name}")
+    assert model.layer == layer
+    assert features.read(model, networks.images(model, 1))[layer].shape == (1, *grid)
+
+
+def test_weights_that_cannot_be_fetched_are_said_so(monkeypatch):
+    def unreachable(*_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: "nowhere-at-all")
+    monkeypatch.setattr("os.makedirs", lambda *_, **__: None)
+    with pytest.raises(InputError, match=r"could not be fetched .*no route to host.*; name a file instead"):
+        resolve(f"torchvision:{SMALL}@DEFAULT")
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "meta"])
