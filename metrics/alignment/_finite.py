@@ -1,0 +1,19 @@
+"""The door of every alignment metric: an answer with NaN or infinity is refused by image and concept."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ambench.core import InputError, Scores, Trial
+
+
+def refuse_broken(trial: Trial[Scores], numbers: Tensor, what: str) -> None:
+    """Raise InputError if numbers [B, T, …] are not all finite, naming the first image and concept."""
+    broken = (~numbers.isfinite()).reshape(*trial.case.targets.shape, -1).any(2)  # [B, T]
+    if broken.any():
+        row, column = broken.nonzero()[0].tolist()
+        concept = trial.concepts.names[int(trial.case.targets[row, column])]
+        raise InputError(
+            f"the {what} of image '{trial.case.ids[row]}' for concept '{concept}' has NaN or infinity in it; "
+            "finite numbers are wanted"
+        )

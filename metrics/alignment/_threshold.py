@@ -1,0 +1,55 @@
+"""The threshold between yes and no: chosen on the calibration part for each concept, frozen before the test part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ambench.core import Ledger, Metric, Scores, Trial
+
+from ._by_concept import ByConcept
+from ._finite import refuse_broken
+
+
+class Thresholded(Metric[Scores]):
+    """A metric that asks of each score on which side of its concept's threshold it lies."""
+
+    def observe(self, trial: Trial[Scores]) -> Tensor:
+        """Return the scores [B, T] of a calibration case; raises InputError where one is not finite."""
+        refuse_broken(trial, trial.explanation.scores, "score")
+        return trial.explanation.scores
+
+    def calibrate(self, ledger: Ledger) -> ByConcept:
+        """Return one threshold a concept, unknown where the calibration part does not show it with and without."""
+        scores = ledger.observations if ledger.observations is not None else ledger.scores
+        present = ledger.truth.present
+        return ByConcept.of(ledger.targets, lambda asked: best_threshold(scores[asked], present[asked]))
+
+
+def best_threshold(scores: Tensor, present: Tensor) -> float | None:
+    """Return the threshold [n] scores need for the best balanced accuracy: the middle of the widest best interval.
+
+    It lies between two of the scores, since "always" and "never" are no rules; equal scores are their own threshold.
+    None unless there are scores with (`present`) and without the concept.
+
+    >>> best_threshold(torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.tensor([False, False, True, True]))
+    2.0
+    """
+    if not len(present) or bool(present.all()) or not bool(present.any()):
+        return None
+    cuts, group = scores.double().unique(return_inverse=True)  # [m], ascending
+    if len(cuts) == 1:
+        return float(cuts[0])
+    shown = torch.bincount(group[present], minlength=len(cuts)).cumsum(0)  # [m] with the concept, up to each score
+    others = torch.bincount(group[~present], minlength=len(cuts)).cumsum(0)
+    right = (shown[-1] - shown) * others[-1] + others * shown[-1]  # [m] balanced, in whole numbers
+    best = torch.nn.functional.pad(right[:-1] == right[:-1].max(), (1, 1)).int().diff()
+    starts, ends = cuts[(best == 1).nonzero()[:, 0]], cuts[(best == -1).nonzero()[:, 0]]  # neighbours join
+    widest = (ends - starts).argmax()
+    return float((starts[widest] + ends[widest]) / 2)
+
+
+def correctness(scores: Tensor, thresholds: Tensor, present: Tensor) -> Tensor:
+    """Return 1 where a score is on its concept's right side, 0 on the wrong one, .5 on the threshold [B, T] float64."""
+    side = (scores.double() - thresholds).sign()  # [B, T] in {-1, 0, 1}
+    return 0.5 + 0.5 * torch.where(present.bool(), side, -side)
