@@ -73,8 +73,8 @@ def _entry(results: Results, members: list[Record], name: str) -> Entry:
     cells, values = tuple(row.cell for row in there), tuple(row.value for row in there if row.value is not None)
     if len(there) < 2:
         return Entry(there[0] if there else members[0], name, cells, values)
-    concepts = results.concepts(cells, there[0].metric)
-    over_seeds = summarise_seeds([results.gather([cell], there[0].metric, concepts) for cell in cells])
+    concepts = results.gathering.concepts(cells, there[0].metric)
+    over_seeds = summarise_seeds([results.gathering.gather([cell], there[0].metric, concepts) for cell in cells])
     floors = [row.floor for row in there if row.floor is not None]
     merged = replace(
         there[0],
@@ -111,5 +111,5 @@ def _ranked(results: Results, members: list[Entry]) -> list[Entry]:
 def _gathered(results: Results, entries: list[Entry]) -> dict[str, Clusters]:
     """The images of each method, all seeds together."""
     metric = entries[0].row.metric
-    concepts = results.concepts([cell for entry in entries for cell in entry.cells], metric)
-    return {entry.method: results.gather(entry.cells, metric, concepts) for entry in entries}
+    concepts = results.gathering.concepts([cell for entry in entries for cell in entry.cells], metric)
+    return {entry.method: results.gathering.gather(entry.cells, metric, concepts) for entry in entries}

@@ -113,6 +113,18 @@ def pool(
             f"the value of '{ids[int(broken.argmax())]}' is not finite; mark it undefined or give a number"
         )
     names, rows = np.unique(np.asarray(ids, dtype=np.str_), return_inverse=True)
+    return pool_sorted(values, defined, concepts, names, rows, n_concepts)
+
+
+def pool_sorted(
+    values: Floats,
+    defined: NDArray[np.bool_],
+    concepts: NDArray[np.int64],
+    names: NDArray[np.str_],
+    rows: NDArray[np.int64],
+    n_concepts: int,
+) -> Clusters:
+    """Return the same as `pool`, of values [m] whose ids are known as rows [m] of sorted, unique names [n]."""
     sums, counts = np.zeros((2, len(names), n_concepts))
     np.add.at(sums, (rows[defined], concepts[defined]), values[defined])
     np.add.at(counts, (rows[defined], concepts[defined]), 1)
@@ -132,5 +144,5 @@ def common(several: Sequence[Clusters]) -> list[Clusters]:
 
 def difference(first: Clusters, second: Clusters) -> Clusters:
     """Return second minus first, image by image and concept by concept, where both have a value."""
-    a, b = common([first, second])
+    a, b = common([first, second])  # an image of both sides may still have no concept of both
     return Clusters(a.ids, b.sums - a.sums, a.counts)

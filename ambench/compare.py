@@ -141,6 +141,7 @@ class _Side:
     run: Record
     before: Clusters
     after: Clusters
+    differences: Clusters
 
     @property
     def family(self) -> _Key:
@@ -152,8 +153,8 @@ def _changes(
 ) -> tuple[list[Change], list[str]]:
     """The paired comparison of every two rows with common images, and what is to be said of the others."""
     sides = [_side(base, run, *pair) for pair in pairs]
-    shared = [side for side in sides if len(np.intersect1d(side.before.ids, side.after.ids))]
-    apart = [f"{side.base.label}: no image is in both runs" for side in sides if side not in shared]
+    shared = [side for side in sides if len(side.differences)]
+    apart = [f"{side.base.label}: no image is in both runs" for side in sides if not len(side.differences)]
     changes: list[Change] = []
     for _, members in groupby(sorted(shared, key=lambda side: side.family), key=lambda side: side.family):
         changes += _family(list(members), smallest, alpha)
@@ -162,8 +163,10 @@ def _changes(
 
 def _side(base: Results, run: Results, before: Record, after: Record) -> _Side:
     cells = ([before.cell], before.metric), ([after.cell], after.metric)
-    concepts = sorted({*base.concepts(*cells[0]), *run.concepts(*cells[1])})
-    return _Side(before, after, base.gather(*cells[0], concepts), run.gather(*cells[1], concepts))
+    one, other = base.gathering, run.gathering
+    concepts = sorted({*one.concepts(*cells[0]), *other.concepts(*cells[1])})
+    values = one.gather(*cells[0], concepts), other.gather(*cells[1], concepts)
+    return _Side(before, after, *values, difference(*values))
 
 
 def _family(sides: list[_Side], smallest: float | None, alpha: float) -> list[Change]:
@@ -173,7 +176,7 @@ def _family(sides: list[_Side], smallest: float | None, alpha: float) -> list[Ch
 
 
 def _paired(side: _Side, tests: int) -> Paired:
-    return paired(difference(side.before, side.after), (side.base.seed, side.base.dataset), tests)
+    return paired(side.differences, (side.base.seed, side.base.dataset), tests)
 
 
 def _change(side: _Side, test: Paired, p: float, smallest: float | None, alpha: float, family: int) -> Change:

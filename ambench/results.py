@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from ambench.clusters import Clusters, pool
 from ambench.compare import compare
 from ambench.core import InputError, nearest
 from ambench.floors import with_floors
+from ambench.gathering import Gathering
 from ambench.provenance import Manifest
 from ambench.record import KEYS, Record
 from ambench.sheets import By
@@ -67,30 +64,7 @@ class Results:
         """Return what became of these results in another run, see `ambench.compare.compare`."""
         return compare(self, run, smallest_effect, alpha)
 
-    def gather(self, cells: Iterable[str], metric: str, concepts: Sequence[str]) -> Clusters:
-        """Return a metric's per-image values of some cells (seeds of one method), gathered by image and concept."""
-        rows = [self._rows[cell, metric] for cell in cells if (cell, metric) in self._rows]
-        table = self.values.iloc[np.concatenate(rows) if rows else []]
-        number = pd.Index(concepts).get_indexer(pd.Index(table["concept"].astype("object")))
-        known = table["defined"].to_numpy(bool) & (number >= 0)
-        ids = table["id"].astype("object").tolist()
-        return pool(table["value"].to_numpy(np.float64), known, number.astype(np.int64), ids, len(concepts))
-
-    def concepts(self, cells: Iterable[str], metric: str) -> list[str]:
-        """Return the names of the concepts that a metric scored in some cells, sorted."""
-        rows = [self._rows[cell, metric] for cell in cells if (cell, metric) in self._rows]
-        found: set[str] = set()
-        for part in rows:
-            found.update(self.values["concept"].iloc[part].unique())
-        return sorted(found)
-
     @cached_property
-    def _rows(self) -> dict[tuple[str, str], NDArray[np.intp]]:
-        """Where the values of each cell and metric lie."""
-        cells, metrics = (self.values[name].astype("category").cat for name in ("cell", "metric"))
-        width = max(1, len(metrics.categories))
-        codes = cells.codes.to_numpy(np.int64) * width + metrics.codes.to_numpy(np.int64)
-        order = np.argsort(codes, kind="stable")
-        places, starts = np.unique(codes[order], return_index=True)
-        found = zip(places.tolist(), np.split(order, starts[1:]), strict=False)  # nothing splits into one empty part
-        return {(str(cells.categories[p // width]), str(metrics.categories[p % width])): rows for p, rows in found}
+    def gathering(self) -> Gathering:
+        """The per-image values by cell and metric."""
+        return Gathering(self.values)

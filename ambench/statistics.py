@@ -59,7 +59,9 @@ def summarise(
 
 def summarise_pooled(clusters: Clusters, key: Key) -> Summary:
     """Return the pooled mean of values gathered by image, with its interval."""
-    return Summary(*_rows(clusters, key)[-1])
+    intervals = _intervals(clusters, key, pooled_only=True) if len(clusters) >= FEWEST else {}
+    low, high = intervals.get(clusters.counts.shape[1], (None, None))
+    return Summary(clusters.pooled(), low, high, len(clusters))
 
 
 _Row = tuple[float | None, float | None, float | None, int]  # value, interval, n
@@ -80,7 +82,7 @@ def _rows(clusters: Clusters, key: Key) -> list[_Row]:
     return [(mean if count else None, *interval, count) for mean, interval, count in rows]
 
 
-def _intervals(clusters: Clusters, key: Key) -> dict[int, tuple[float, float]]:
+def _intervals(clusters: Clusters, key: Key, pooled_only: bool = False) -> dict[int, tuple[float, float]]:
     """The intervals of the concepts that have enough images (0 … K - 1) and of the pooled mean (K)."""
     images, by_image = clusters.images, clusters.by_image
     used = images >= FEWEST if by_image else images > 0  # concepts that nobody reads cost time
@@ -91,10 +93,11 @@ def _intervals(clusters: Clusters, key: Key) -> dict[int, tuple[float, float]]:
     estimates = finish(ratio(sums.sum(0), counts.sum(0))[None])[0]
     left_out = finish(ratio(sums.sum(0) - sums, counts.sum(0) - counts))  # [n, …]
     replicates = finish(resampled_means(sums, counts, key))  # [9999, …]
-    found = map(bca, estimates.tolist(), replicates.T, left_out.T)
     places = [*np.flatnonzero(used).tolist(), len(images)]
-    enough = [*(images[used] >= FEWEST).tolist(), True]
-    return {place: interval for place, interval, do in zip(places, found, enough, strict=True) if do and interval}
+    wanted = [*((images[used] >= FEWEST) & (not pooled_only)).tolist(), True]
+    columns = zip(places, wanted, estimates.tolist(), replicates.T, left_out.T, strict=True)
+    found = {place: bca(mean, drawn, without) for place, want, mean, drawn, without in columns if want}
+    return {place: interval for place, interval in found.items() if interval}
 
 
 def _as_is(means: Floats) -> Floats:

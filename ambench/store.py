@@ -175,7 +175,7 @@ def file_name(name: str) -> str:
     ('cnn-gradcam-0', '_.._etc_passwd-f9dbca82')
     """
     plain = re.sub(r"[^A-Za-z0-9._=+-]", "_", name).lstrip(".")[:100]
-    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return plain if plain == name != "" else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def _resumed(old: Manifest, new: Manifest, folder: Path) -> Manifest:
