@@ -17,7 +17,7 @@ from torch import Tensor
 from ambench import answer as answers
 from ambench import cost, judge, pictures, registry, rows, workbench
 from ambench.answer import Answer
-from ambench.core import Case, Cost, Heatmaps, Metric, Portraits, Skipped, Truth
+from ambench.core import Case, Cost, Heatmaps, Metric, Portraits, Skipped, Truth, Values
 from ambench.judge import Verdict
 from ambench.plan import NOTHING_GIVEN, Cell, Given
 from ambench.record import Status
@@ -118,8 +118,8 @@ def _cost_verdicts(bench: Workbench, found: Answer) -> list[Verdict]:
 def _read_cost(bench: Workbench, metric: Metric[Any], spec: str, measured: Cost) -> Verdict:
     case = Case(torch.empty(0), torch.empty(0, 1, dtype=torch.long), Truth(torch.empty(0, 1, dtype=torch.bool)), ())
     values = metric.score(judge.trial(bench, Answer(None, None, 0.0), case, measured))
-    if values is None:
-        return Verdict(metric, spec, reason="not measured on this device")
+    if values is None:  # there is no such cost on this device: the row stays blank
+        values = Values.of(torch.zeros(1, 1), defined=torch.zeros(1, 1))
     count = len(values.values)
     return Verdict(metric, spec, values, tuple(f"repeat-{i}" for i in range(count)), torch.zeros(count, 1).long())
 
