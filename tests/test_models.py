@@ -178,6 +178,7 @@ def write_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:700])
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
     ("file", "write", "sentence"),
     [
@@ -198,6 +199,7 @@ def test_files_that_are_no_weights_are_refused(tmp_path, file, write, sentence):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_is_never_run(tmp_path):
     class Trap:
         def __reduce__(self):

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torchvision.models import VisionTransformer
 
@@ -49,11 +48,3 @@ def module(description: dict[str, Any]) -> nn.Module:
         return kind(*(module(child) for child in description["children"]))
     made: nn.Module = kind(**{key: value for key, value in description.items() if key not in ("class", "why")})
     return made
-
-
-def digits(device: str = "cpu") -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the 500 images [500, 1, 28, 28] in [0, 1] and their labels."""
-    import numpy as np
-
-    with np.load(FOLDER / "mnist_500.npz") as file:
-        return torch.from_numpy(file["x"])[:, None].float().div(255).to(device), torch.from_numpy(file["y"]).to(device)
