@@ -11,11 +11,6 @@ from pathlib import Path
 from ambench.core import InputError
 
 
-def make_folder(place: Path) -> None:
-    """Make a folder and those above it; raises InputError with the reason if that cannot be."""
-    _attempt(place, lambda folder: folder.mkdir(parents=True, exist_ok=True))
-
-
 def write(place: Path, content: bytes) -> None:
     """Write a file: a temporary one beside it, brought to the disk, then renamed; InputError if the disk is full."""
     _attempt(place, lambda target: _replace(target, content))

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 import pyarrow.parquet as pq  # type: ignore[import-untyped, unused-ignore]
-import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from ambench import atomic
@@ -27,7 +27,6 @@ from ambench.record import SCHEMA_VERSION, Record, Status
 VALUE_COLUMNS = ("id", "concept", "metric", "value", "defined", "flat")
 CELL_COLUMNS = ("model", "weights", "method", "settings", "dataset", "revision", "seed")
 _NAMES = ("id", "concept", "metric")
-_FOLDERS = ("cells", "values", "pictures")
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +76,6 @@ class Store:
             manifest = _resumed(Store.open(folder).manifest, manifest, folder)
         elif folder.exists() and any(not atomic.is_temporary(entry) for entry in folder.iterdir()):
             raise InputError(f"'{folder}' holds files that are not a run; name a new or empty folder")
-        for name in _FOLDERS:
-            atomic.make_folder(folder / name)
         atomic.sweep(folder)
         atomic.write(folder / "manifest.json", _json(asdict(manifest)))
         return Store(folder, manifest)
@@ -219,10 +216,9 @@ def _parquet(values: pd.DataFrame) -> bytes:
 
 
 def _png(pixels: Tensor | NDArray[np.uint8]) -> bytes:
-    from torchvision.io import encode_png  # heavy, and most readers of a run write no pictures
-
-    picture = torch.as_tensor(pixels)
-    if picture.dtype != torch.uint8 or picture.ndim != 3 or picture.shape[0] not in (1, 3):
-        shape = list(picture.shape)
-        raise InputError(f"a picture is uint8 [3, H, W] or [1, H, W]; this one is {picture.dtype} {shape}")
-    return bytes(encode_png(picture.cpu().contiguous()).numpy().tobytes())
+    picture = pixels.cpu().numpy() if isinstance(pixels, Tensor) else pixels
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[0] not in (1, 3):
+        raise InputError(f"a picture is uint8 [3, H, W] or [1, H, W]; this one is {picture.dtype} {[*picture.shape]}")
+    buffer = io.BytesIO()
+    Image.fromarray(picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
