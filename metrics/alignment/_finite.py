@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
-from ambench.core import InputError, Scores, Trial
+from ambench.core import InputError, Trial
 
 
-def refuse_broken(trial: Trial[Scores], numbers: Tensor, what: str) -> None:
+def refuse_broken(trial: Trial[Any], numbers: Tensor, what: str) -> None:
     """Raise InputError if numbers [B, T, …] are not all finite, naming the first image and concept."""
     broken = (~numbers.isfinite()).reshape(*trial.case.targets.shape, -1).any(2)  # [B, T]
     if broken.any():

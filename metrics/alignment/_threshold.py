@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ambench.core import Ledger, Metric, Scores, Trial
+from ambench.core import Ledger, Metric, Scores, Trial, Values
 
 from ._by_concept import ByConcept
 from ._finite import refuse_broken
@@ -25,6 +25,18 @@ class Thresholded(Metric[Scores]):
         present = ledger.truth.present
         return ByConcept.of(ledger.targets, lambda asked: best_threshold(scores[asked], present[asked]))
 
+    def judge(self, trial: Trial[Scores], answer: Scores) -> Values | None:
+        """Return 1 where an answer's score [B, T] is on the right side, 0 on the wrong one, .5 on the threshold (flat).
+
+        Undefined where the concept has no threshold; None where nothing was there to calibrate on.
+        """
+        if trial.calibration is None:
+            return None
+        refuse_broken(trial, answer.scores, "score")
+        thresholds, known = trial.calibration.at(trial.case.targets)
+        right = correctness(answer.scores, thresholds, trial.case.truth.present)
+        return Values.of(right, known, right == 0.5)
+
 
 def best_threshold(scores: Tensor, present: Tensor) -> float | None:
     """Return the threshold [n] scores need for the best balanced accuracy: the middle of the widest best interval.
@@ -37,7 +49,7 @@ def best_threshold(scores: Tensor, present: Tensor) -> float | None:
     """
     if not len(present) or bool(present.all()) or not bool(present.any()):
         return None
-    cuts, group = scores.double().unique(return_inverse=True)  # [m], ascending
+    cuts, group = torch.unique(scores.double(), return_inverse=True)  # [m], ascending
     if len(cuts) == 1:
         return float(cuts[0])
     shown = torch.bincount(group[present], minlength=len(cuts)).cumsum(0)  # [m] with the concept, up to each score

@@ -1,52 +1,44 @@
-"""Average precision over pixels: how pure are the top-ranked ones?"""
+"""How pure the top-ranked pixels are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-from torch import Tensor
+from ambench.core import Better, Heatmaps, Metric, Trial, Values
 
-from ambench.core import Heatmaps, Metric, Trial, Values
-
-from ._located import located
+from ._pixels import on_concepts
+from ._ranks import ranking
 
 
 @dataclass(frozen=True)
 class AveragePrecision(Metric[Heatmaps]):
-    """Precision averaged over the recall gained at each distinct value of the map, from the highest down.
+    """Precision at each of the map's values, weighted by the recall it adds; up, [0, 1].
 
-    Up, [0, 1]; a flat map scores the mask's share of the pixels. On the signed map of each image with the concept.
+    `sum_n (R_n - R_(n-1)) P_n` over distinct values, the map raw and signed. A flat map scores the mask's share of the
+    pixels, a random one slightly more. Defined for images that show the concept, with a mask neither empty nor full.
 
-    >>> from ambench.core import Case, Concepts, Truth
-    >>> mask = torch.tensor([[[[True, True], [False, False]]]])
-    >>> case = Case(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1).long(), Truth(torch.tensor([[True]]), mask), ("a",))
-    >>> maps = Heatmaps(torch.zeros(1, 1), torch.tensor([[[[4.0, 2.0], [3.0, 1.0]]]]))
-    >>> round(AveragePrecision().score(Trial(None, case, maps, None, None, None)).values.item(), 4)  # (1 + 2/3) / 2
-    0.8333
+    >>> import torch
+    >>> from ambench.core import Case, Truth
+    >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> truth = Truth(torch.tensor([[True]]), masks=(ramp == 15) | (ramp == 12))
+    >>> case = Case(torch.zeros(1, 3, 4, 4), torch.tensor([[0]]), truth, ("a",))
+    >>> trial = Trial(None, case, Heatmaps(torch.zeros(1, 1), ramp), None, None, None)
+    >>> AveragePrecision().score(trial).values.item()  # (1/1 + 2/4) / 2
+    0.75
     """
 
-    reads = Heatmaps
-    better = "higher"
-    range = (0.0, 1.0)
-    needs = ("masks",)
-    citation = "Buckley and Voorhees 2000; ties as in scikit-learn"
+    reads: ClassVar[type[Heatmaps]] = Heatmaps
+    better: ClassVar[Better] = "higher"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    needs: ClassVar[tuple[str, ...]] = ("masks",)
+    citation: ClassVar[str] = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312"
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
-        """Return one average precision for each image and concept [B, T]."""
-        pairs = located(trial)
-        if pairs is None:
+        """Return one value for each pair [B, T], None without masks."""
+        pixels = on_concepts(trial)
+        if pixels is None:
             return None
-        return Values.of(average_precision(pairs.maps, pairs.inside), pairs.defined, pairs.flat)
-
-
-def average_precision(values: Tensor, inside: Tensor) -> Tensor:
-    """Return the average precision [...] of values [..., P] for the pixels inside [..., P]; 0 where there are none."""
-    ordered, order = values.sort(-1, descending=True)
-    found = inside.gather(-1, order).double()
-    places = torch.arange(1, values.shape[-1] + 1, device=values.device)
-    changes = ordered.diff(dim=-1) != 0
-    last = torch.cat([changes, torch.ones_like(changes[..., :1])], -1)  # of each run of equal values
-    beyond = torch.where(last, places - 1, values.shape[-1]).flip(-1).cummin(-1).values.flip(-1)  # its end
-    precision = (found.cumsum(-1) / places).gather(-1, beyond)
-    return (found * precision).sum(-1) / found.sum(-1).clamp_min(1)
+        order = ranking(trial, pixels)
+        precision = order.down_to.double() / (order.last + 1)  # [R, P]
+        return pixels.as_values((order.inside * precision).sum(1) / order.hits[:, -1])

@@ -1,55 +1,52 @@
-"""Balanced accuracy of a concept's score where the usual context is absent or misleads."""
+"""Whether the score still tells the concept when its usual context is absent or misleads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
-from torch import Tensor
+from ambench.core import Better, Ledger, Scores, Trial, Values
 
-from ambench.core import Ledger, Metric, Scores, Trial, Values
-
-from ._by_concept import balanced, best_threshold, learn, look_up, rightness
-from ._located import refuse_not_finite
+from ._balance import balanced
+from ._threshold import Thresholded
 
 
 @dataclass(frozen=True)
-class HardAccuracy(Metric[Scores]):
-    """Does the score still tell them apart where context and concept disagree?
+class HardAccuracy(Thresholded):
+    """Mean of the accuracies on images with the concept but not its context, and the other way round; up, [0, 1].
 
-    Up, [0, 1], chance .5: the mean of the accuracies on images that show the concept without its context, and on those
-    that show the context without the concept; same threshold as normal_accuracy. Below .5 the context decides.
+    Ours, after Lysnaes-Larsen et al. 2025: exact, from a dataset that knows where context and concept disagree. The
+    threshold is that of `normal_accuracy`. Whoever reads the concept alone scores 1, the context alone 0, a coin .5;
+    a value below .5 means that the context decides. Fewer than 20 images of either kind make a shaky number: see its n.
+    Each pair's value carries its class's weight, so that their plain mean is the score, and one value may exceed 1.
 
-    >>> HardAccuracy().needs
-    ('hard',)
+    >>> import torch
+    >>> from ambench.core import Case, Truth
+    >>> present, hard = torch.tensor([[1], [1], [0], [0]]).bool(), torch.tensor([[0], [1], [0], [1]]).bool()
+    >>> case = Case(torch.zeros(4, 3, 4, 4), torch.zeros(4, 1).long(), Truth(present, hard=hard), ("a", "b", "c", "d"))
+    >>> context = Scores((present ^ hard).float())
+    >>> ledger, metric = Ledger(case.ids, case.targets, context.scores, case.truth), HardAccuracy()
+    >>> easy = Ledger(case.ids[::2], case.targets[::2], context.scores[::2], Truth(present[::2]))
+    >>> trial = Trial(None, case, context, None, None, None, calibration=metric.calibrate(easy))
+    >>> values = metric.finish(metric.score(trial), ledger)
+    >>> values.values[values.defined].tolist()
+    [0.0, 0.0]
     """
 
-    reads = Scores
-    better = "higher"
-    range = (0.0, 1.0)
-    chance = 0.5
-    needs = ("hard",)
-    citation = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312 (definition ours)"
-
-    def observe(self, trial: Trial[Scores]) -> Tensor:
-        """Return the scores [B, T]."""
-        refuse_not_finite(trial, trial.explanation.scores, "score")
-        return trial.explanation.scores
-
-    def calibrate(self, ledger: Ledger) -> Any:
-        """Return the threshold of each concept [K]."""
-        return learn(ledger, ledger.scores, best_threshold)
+    reads: ClassVar[type[Scores]] = Scores
+    better: ClassVar[Better] = "higher"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    chance: ClassVar[float | None] = 0.5
+    needs: ClassVar[tuple[str, ...]] = ("present", "hard")
+    citation: ClassVar[str] = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312"
 
     def score(self, trial: Trial[Scores]) -> Values | None:
-        """Return 1 for a right answer, 0 for a wrong one [B, T], where the pair is hard; None if that is not known."""
-        hard = trial.case.truth.hard
-        if hard is None or trial.calibration is None:
+        """Return 1, .5 or 0 for each hard pair [B, T]; None where the dataset does not know which are."""
+        hard, judged = trial.case.truth.hard, self.judge(trial, trial.explanation)
+        if hard is None or judged is None:
             return None
-        refuse_not_finite(trial, trial.explanation.scores, "score")
-        thresholds = look_up(trial.calibration, trial.case.targets)
-        right = rightness(trial.explanation.scores, thresholds, trial.case.truth.present)
-        return Values.of(right, hard & ~thresholds.isnan())
+        return Values.of(judged.values, judged.defined & hard.bool(), judged.flat)
 
     def finish(self, values: Values, ledger: Ledger) -> Values:
-        """Return the values with the weights that make their mean the balanced accuracy on hard pairs."""
+        """Return the same, times the weight of each pair's class."""
         return balanced(values, ledger)

@@ -1,77 +1,97 @@
-"""Intersection over union of the mask with the map cut at a level fixed beforehand."""
+"""How far a map, cut at a level fixed beforehand, covers the concept (after Bau et al. 2017, arXiv 1704.05796)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from ambench.core import Heatmaps, Ledger, Metric, Trial, Values
+from ambench.core import Better, Heatmaps, InputError, Ledger, Metric, Trial, Values
 
-from ._by_concept import learn, look_up
-from ._located import Located, located
+from ._by_concept import ByConcept
+from ._pixels import Pixels, on_concepts
+from ._ranks import ranking
 
-LEVELS = (0.005, 0.01, 0.02, 0.05, 0.10, 0.15, 0.20, 0.30, 0.50)  # shares of the pixels that are kept
+SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
 
 @dataclass(frozen=True)
 class Iou(Metric[Heatmaps]):
-    """How well the map's top pixels overlap the mask; how many are kept is chosen per concept on the calibration part.
+    """Intersection over union of the mask and the hottest `share` of the pixels; up, [0, 1].
 
-    Up, [0, 1]. Of nine shares, the one with the best mean overlap on calibration images is kept, frozen before any test
-    image is seen. Pixels tied at the cut count in expectation: as if drawn among them.
+    `share` (None) is for each concept the one of nine with the best mean on the calibration part, never on the test
+    part. Pixels that tie at the cut are taken in part, so that the value is what a fair choice among them gives on
+    average in the intersection. Defined for images that show the concept, with a mask neither empty nor full.
 
-    >>> import torch
-    >>> maps, mask = torch.tensor([[[4.0, 3.0, 2.0, 1.0]]]), torch.tensor([[[True, False, True, False]]])
-    >>> overlap(maps, mask, 2).item()  # one of the two kept is inside: 1 / (2 + 2 - 1)
-    0.3333333333333333
+    >>> from ambench.core import Case, Truth
+    >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> truth = Truth(torch.tensor([[True]]), masks=ramp > 13)
+    >>> case = Case(torch.zeros(1, 3, 4, 4), torch.tensor([[0]]), truth, ("a",))
+    >>> trial = Trial(None, case, Heatmaps(torch.zeros(1, 1), ramp), None, None, None)
+    >>> Iou(share=0.25).score(trial).values.item()  # 2 of the 4 hottest, and none missed
+    0.5
     """
 
-    reads = Heatmaps
-    better = "higher"
-    range = (0.0, 1.0)
-    needs = ("masks",)
-    citation = "Bau et al. 2017, arXiv 1704.05796 (cut per image: ours)"
+    reads: ClassVar[type[Heatmaps]] = Heatmaps
+    better: ClassVar[Better] = "higher"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    needs: ClassVar[tuple[str, ...]] = ("masks",)
+    citation: ClassVar[str] = "Bau et al. 2017, arXiv 1704.05796"
+
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share <= 1:
+            raise InputError(f"share is a part of the pixels above 0 and at most 1, not {self.share}")
 
     def observe(self, trial: Trial[Heatmaps]) -> Tensor | None:
-        """Return the overlap at each of the nine levels [B, T, 9], NaN where the concept is not there."""
-        pairs = located(trial)
-        if pairs is None:
+        """Return the value at each of the nine shares and whether there is one [B, T, 9 + 1]."""
+        pixels = on_concepts(trial)
+        if pixels is None:
             return None
-        found = torch.stack([_at(pairs, level) for level in LEVELS], 2)
-        return found.masked_fill(~pairs.defined[:, :, None], torch.nan)
+        shares = torch.tensor(SHARES, dtype=torch.float64, device=pixels.values.device)
+        seen = shares.new_zeros(*pixels.defined.shape, len(SHARES) + 1)
+        seen[pixels.defined] = torch.nn.functional.pad(_overlap(trial, pixels, shares), (0, 1), value=1.0)
+        return seen
 
-    def calibrate(self, ledger: Ledger) -> Any:
-        """Return the best level's share for each concept [K], NaN where no calibration image shows it."""
-        return None if ledger.observations is None else learn(ledger, ledger.observations, _best_level)
+    def calibrate(self, ledger: Ledger) -> ByConcept | None:
+        """Return the best share for each concept; the smallest of equally good ones."""
+        if ledger.observations is None:
+            return None
+        seen = ledger.observations  # [N, T, 9 + 1]
+        return ByConcept.of(ledger.targets, lambda asked: _best(seen[asked & (seen[..., -1] > 0)]))
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
-        """Return one overlap for each image and concept [B, T]; None if calibration had no masks."""
-        pairs = located(trial)
-        if pairs is None or trial.calibration is None:
+        """Return one value for each pair [B, T]; None without masks, here or in the calibration part."""
+        pixels = on_concepts(trial)
+        chosen = self._shares(trial)
+        if pixels is None or chosen is None:
             return None
-        shares = look_up(trial.calibration, trial.case.targets).to(pairs.maps.device)  # [B, T]
-        values = torch.zeros_like(shares)
-        for level in LEVELS:
-            values = torch.where(shares == level, _at(pairs, level), values)
-        return Values.of(values, pairs.defined & ~shares.isnan(), pairs.flat)
+        shares, known = chosen  # [B, T]
+        values = pixels.as_values(_overlap(trial, pixels, shares[pixels.defined][:, None])[:, 0])
+        return Values.of(values.values, values.defined & known, values.flat)
+
+    def _shares(self, trial: Trial[Heatmaps]) -> tuple[Tensor, Tensor] | None:
+        targets = trial.case.targets
+        if self.share is not None:
+            return torch.full_like(targets, self.share, dtype=torch.float64), torch.ones_like(targets, dtype=torch.bool)
+        return None if trial.calibration is None else trial.calibration.at(targets)
 
 
-def overlap(maps: Tensor, inside: Tensor, kept: int) -> Tensor:
-    """Return the intersection over union [...] of the `kept` highest pixels of maps [..., P] with masks [..., P]."""
-    cut = maps.topk(kept, -1).values[..., -1:]
-    above, tied = maps > cut, maps == cut
-    left = kept - above.sum(-1)
-    shared = (above & inside).sum(-1) + left * (tied & inside).sum(-1).double() / tied.sum(-1)
-    return shared / (kept + inside.sum(-1) - shared)
+def _best(seen: Tensor) -> float | None:
+    return SHARES[int(seen[:, :-1].mean(0).argmax())] if len(seen) else None
 
 
-def _at(pairs: Located, share: float) -> Tensor:
-    return overlap(pairs.maps, pairs.inside, max(1, round(share * pairs.maps.shape[2])))
-
-
-def _best_level(observations: Tensor, present: Tensor) -> float:
-    known = observations[~observations[:, 0].isnan()]
-    return LEVELS[int(known.mean(0).argmax())] if len(known) else float("nan")
+def _overlap(trial: Trial[Heatmaps], pixels: Pixels, shares: Tensor) -> Tensor:
+    """Return the values [R, Q] when the hottest shares [Q] or [R, Q] of the pixels are kept, at least one pixel."""
+    order = ranking(trial, pixels)
+    count = order.hits.shape[1]
+    kept = (shares * count).round().clamp(1, count).long().expand(len(pixels.values), -1)  # [R, Q]
+    cut = kept - 1
+    first, last, above, down_to = (
+        all_.gather(1, cut) for all_ in (order.first, order.last, order.above, order.down_to)
+    )
+    both = above + (kept - first) * (down_to - above).double() / (last + 1 - first)
+    return both / (kept + order.hits[:, -1:] - both)

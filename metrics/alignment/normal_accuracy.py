@@ -8,7 +8,7 @@ from typing import ClassVar
 from ambench.core import Better, Ledger, Scores, Trial, Values
 
 from ._balance import balanced
-from ._threshold import Thresholded, correctness
+from ._threshold import Thresholded
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class NormalAccuracy(Thresholded):
 
     >>> import torch
     >>> from ambench.core import Case, Truth
-    >>> from ambench.metrics.alignment._by_concept import ByConcept
     >>> truth = Truth(torch.tensor([[True], [True], [True], [False]]))
     >>> case = Case(torch.zeros(4, 3, 4, 4), torch.zeros(4, 1).long(), truth, ("a", "b", "c", "d"))
-    >>> answer, half = Scores(torch.tensor([[0.9], [0.8], [0.1], [0.4]])), ByConcept.of(case.targets, lambda _: 0.5)
-    >>> values = NormalAccuracy().score(Trial(None, case, answer, None, None, None, calibration=half))
-    >>> final = NormalAccuracy().finish(values, Ledger(case.ids, case.targets, answer.scores, truth))
-    >>> round(final.values.mean().item(), 4)  # (2/3 + 1) / 2
+    >>> answer = Scores(torch.tensor([[0.9], [0.8], [0.1], [0.4]]))
+    >>> ledger, metric = Ledger(case.ids, case.targets, answer.scores, truth), NormalAccuracy()
+    >>> trial = Trial(None, case, answer, None, None, None, calibration=metric.calibrate(ledger))
+    >>> values = metric.finish(metric.score(trial), ledger)
+    >>> round(values.values.mean().item(), 4)  # (2/3 + 1) / 2
     0.8333
     """
 
@@ -43,7 +43,7 @@ class NormalAccuracy(Thresholded):
 
     def score(self, trial: Trial[Scores]) -> Values | None:
         """Return 1, .5 or 0 for each pair [B, T]; None where nothing was there to calibrate on."""
-        return decisions(trial)
+        return self.judge(trial, trial.explanation)
 
     def finish(self, values: Values, ledger: Ledger) -> Values:
         """Return the same, times the weights of class and pair."""

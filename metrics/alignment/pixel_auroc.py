@@ -1,58 +1,49 @@
-"""Area under the ROC curve over pixels: are the concept's pixels ranked above the others?"""
+"""Whether a concept's pixels are ranked above the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-from torch import Tensor
+from ambench.core import Better, Heatmaps, Metric, Trial, Values
 
-from ambench.core import Heatmaps, Metric, Trial, Values
-
-from ._located import located
+from ._pixels import on_concepts
+from ._ranks import ranking
 
 
 @dataclass(frozen=True)
 class PixelAuroc(Metric[Heatmaps]):
-    """The chance that a pixel of the concept has a higher value than one outside, ties counting half.
+    """Probability that a pixel of the concept has a higher value than another one, ties counting half; up, [0, 1].
 
-    Up, [0, 1], flat map .5; on the signed map of each image that shows the concept. Crude filters reach .9 on small
-    objects: read average_precision beside it.
+    The map is read raw and signed; a flat one scores .5, and turning its sign round turns the score into 1 - score. It
+    saturates for small objects: read it beside `average_precision`. Defined for images that show the concept, with a
+    mask neither empty nor full.
 
-    >>> from ambench.core import Case, Concepts, Truth
-    >>> mask = torch.tensor([[[[True, True], [False, False]]]])
-    >>> case = Case(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1).long(), Truth(torch.tensor([[True]]), mask), ("a",))
-    >>> maps = Heatmaps(torch.zeros(1, 1), torch.tensor([[[[4.0, 2.0], [3.0, 1.0]]]]))
-    >>> PixelAuroc().score(Trial(None, case, maps, None, None, None)).values.item()
-    0.75
+    >>> import torch
+    >>> from ambench.core import Case, Truth
+    >>> ramp = torch.arange(16.0).view(1, 1, 4, 4)
+    >>> truth = Truth(torch.tensor([[True]]), masks=(ramp == 15) | (ramp == 12))
+    >>> case = Case(torch.zeros(1, 3, 4, 4), torch.tensor([[0]]), truth, ("a",))
+    >>> trial = Trial(None, case, Heatmaps(torch.zeros(1, 1), ramp), None, None, None)
+    >>> round(PixelAuroc().score(trial).values.item(), 4)  # (14 + 12) / (2 * 14)
+    0.9286
     """
 
-    reads = Heatmaps
-    better = "higher"
-    range = (0.0, 1.0)
-    chance = 0.5
-    needs = ("masks",)
-    citation = "rank-sum statistic: Mann and Whitney 1947"
+    reads: ClassVar[type[Heatmaps]] = Heatmaps
+    better: ClassVar[Better] = "higher"
+    range: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    chance: ClassVar[float | None] = 0.5
+    needs: ClassVar[tuple[str, ...]] = ("masks",)
+    citation: ClassVar[str] = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312"
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
-        """Return one area for each image and concept [B, T]."""
-        pairs = located(trial)
-        if pairs is None:
+        """Return one value for each pair [B, T], None without masks."""
+        pixels = on_concepts(trial)
+        if pixels is None:
             return None
-        count = pairs.inside.sum(2).double()  # [B, T]
-        rank_sum = (middle_ranks(pairs.maps) * pairs.inside).sum(2)
-        others = pairs.maps.shape[2] - count
-        area = (rank_sum - count * (count + 1) / 2) / (count * others).clamp_min(1)
-        return Values.of(area, pairs.defined, pairs.flat)
-
-
-def middle_ranks(values: Tensor) -> Tensor:
-    """Return the ranks [..., P] from 1, equal values sharing the mean of the ranks they occupy.
-
-    >>> middle_ranks(torch.tensor([3.0, 1.0, 3.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    ordered = values.sort(-1).values.contiguous()
-    below = torch.searchsorted(ordered, values.contiguous())
-    up_to = torch.searchsorted(ordered, values.contiguous(), right=True)
-    return (below + up_to + 1).double() / 2
+        order = ranking(trial, pixels)
+        inside = order.hits[:, -1].double()  # [R]
+        outside = order.hits.shape[1] - inside
+        places = (order.inside * (order.first + order.last)).sum(1) / 2  # from 0, tied pixels share theirs
+        outranked = places - inside * (inside - 1) / 2  # by how many others, summed over the concept's pixels
+        return pixels.as_values(1 - outranked / (inside * outside))
