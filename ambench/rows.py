@@ -71,6 +71,7 @@ def failure(cell: Cell, given: Given, status: Status, error: str) -> list[Record
 
 def _record(bench: Workbench, verdict: Verdict, **numbers: Any) -> Record:
     origin = _origin(bench.cell, bench.method, bench.model.weights, bench.dataset.revision)
+    origin["batch_size"] = bench.batch_size  # half the cell's, if memory ran out
     return Record(**origin, **_described(verdict.metric), metric=verdict.spec, **numbers)
 
 
