@@ -110,7 +110,7 @@ def every() -> dict[str, Model]:
 
 def images(model: Model, count: int = 4, seed: int = 0) -> Tensor:
     stream = torch.Generator().manual_seed(seed)
-    like = next(model.network.parameters())
+    like = next(model.network.parameters(), torch.zeros(()))
     return torch.rand(count, *model.input_shape, generator=stream).to(like)
 
 
