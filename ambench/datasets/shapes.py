@@ -56,8 +56,8 @@ class Shapes(Dataset):
 
     correlation: float = 0.9
     fit: int = 1500
-    calibrate: int = 200
-    test: int = 256
+    calibrate: int = 128
+    test: int = 128
     size: int = 64
     seed: int = 0
 
