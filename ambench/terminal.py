@@ -19,16 +19,16 @@ _WIDE = 10_000  # columns of a page that never wraps
 def text(pages: Sequence[Sheet], remarks: Sequence[str], width: int | None, colour: bool) -> str:
     """Return tables and remarks as plain text, with a terminal's codes if `colour`; None as width never splits."""
     page = io.StringIO()
-    console = Console(file=page, width=width or _WIDE, force_terminal=colour, no_color=not colour, highlight=False)
+    console = Console(file=page, width=_WIDE, force_terminal=colour, no_color=not colour, highlight=False)
     for sheet in pages:
         console.print(Styled(printable(sheet.title), style="bold"))
         for part in _split(sheet, width or _WIDE):
             console.print(_terminal_table(part))
         for note in sheet.notes:
-            console.print(Styled(printable(note), style="italic" if colour else ""))
+            console.print(Styled(printable(note), style="italic"), width=width)
         console.print()
     for remark in remarks if pages else ["There is nothing to show: no cell is finished.", *remarks]:
-        console.print(Styled(remark, style="dim" if colour else ""))
+        console.print(Styled(remark, style="dim"), width=width)
     return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
 
 
