@@ -89,13 +89,22 @@ def run_suite(
 
 
 def planned(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
-    """Return a suite's cells once its device is there and all its models load; raises InputError otherwise."""
+    """Return a suite's cells once its device is there and all its models can be made; raises InputError otherwise."""
     model_names.check_device(suite.device)
     cells = plan.cells(suite, given)
     for name in dict.fromkeys(cell.model for cell in cells):
         if name not in given.models:
-            model_names.resolve(name, "cpu")
+            _require_model(name)
     return cells
+
+
+def _require_model(name: str) -> None:
+    try:
+        model_names.resolve(name, "cpu")
+    except InputError:
+        raise
+    except Exception as error:  # a factory of somebody else's may raise anything
+        raise InputError(f"model '{name}' cannot be made: {type(error).__name__}: {error}") from error
 
 
 def default_folder(suite: Suite) -> Path:

@@ -47,7 +47,7 @@ def of(kind: Kind, plugin: Any) -> Sequence[Promise]:
     if kind == "metrics":
         known = {name for name, value in vars(next(iter(Squares())).truth).items() if value is not None}
         judged = plugin.reads is not Cost and plugin.better != "neither" and known.issuperset(plugin.needs)
-        return (truth_scores_best, stays_in_its_range) if judged else ()
+        return (truth_beats_silence, stays_in_its_range) if judged else ()
     alone = (one_image_as_in_a_batch,) if isinstance(plugin, AttributionMethod) else ()
     return (same_seed_same_answer, leaves_the_network_as_found, answers_are_finite, *alone)
 
@@ -147,21 +147,24 @@ def _known(truth: Truth) -> list[Tensor]:
 # ------------------------------------------------------------------------------------------------ metrics
 
 
-def truth_scores_best(metric: Metric[Any]) -> str | None:
-    """The true answer scores better than none and than its opposite."""
-    truth, nothing, opposite = (_mean(metric, sign) for sign in (1, 0, -1))
+def truth_beats_silence(metric: Metric[Any]) -> str | None:
+    """The true answer scores better than no answer, and no worse than its opposite (robustness knows no sign)."""
     upwards = 1 if metric.better == "higher" else -1
-    if upwards * truth > upwards * nothing and upwards * truth > upwards * opposite:
+    truth, nothing, opposite = (_mean(metric, sign) for sign in (1, 0, -1))
+    if truth is None:
+        return "it says nothing of the true answer"
+    better = nothing is None or upwards * (truth - nothing) > 0
+    if better and (opposite is None or upwards * (truth - opposite) >= 0):
         return None
-    return f"truth {truth:.3g}, nothing {nothing:.3g}, opposite {opposite:.3g}; {metric.better} is better"
+    return f"truth {truth:.3g}, nothing {nothing}, opposite {opposite}; {metric.better} is better"
 
 
 def stays_in_its_range(metric: Metric[Any]) -> str | None:
-    """No value, of whatever answer, lies outside the range that the metric declares."""
+    """No mean, of whatever answer, lies outside the range that the metric declares (weighted values may)."""
     low, high = metric.range
-    values = torch.cat([_values(metric, sign) for sign in (1, 0, -1)])
-    outside = values[(values < low - TOLERANCE) | (values > high + TOLERANCE)]
-    return f"{outside[0].item():.3g} is outside {low:g} to {high:g}" if len(outside) else None
+    means = [mean for sign in (1, 0, -1) if (mean := _mean(metric, sign)) is not None]
+    outside = [mean for mean in means if not low - TOLERANCE <= mean <= high + TOLERANCE]
+    return f"{outside[0]:.3g} is outside {low:g} to {high:g}" if outside else None
 
 
 @dataclass(frozen=True)
@@ -179,12 +182,8 @@ class Oracle(AttributionMethod):
         return Heatmaps(self.sign * maps.flatten(2).amax(2), self.sign * maps)
 
 
-def _mean(metric: Metric[Any], sign: int) -> float:
-    return _values(metric, sign).mean().item()
-
-
-def _values(metric: Metric[Any], sign: int) -> Tensor:
-    """All defined values of the oracle's answer, through the harness itself."""
+def _mean(metric: Metric[Any], sign: int) -> float | None:
+    """The mean of all defined values of the oracle's answer, through the harness itself."""
     given = Given(
         models={"toy": network(), "judge": network(2.0)},
         methods={"oracle": Oracle(sign)},
@@ -197,7 +196,8 @@ def _values(metric: Metric[Any], sign: int) -> Tensor:
     verdict = judge.judge(bench, found)[0]
     if verdict.values is None:
         raise InputError(f"it gave no values: {verdict.reason}")
-    return verdict.values.values[verdict.values.defined]
+    defined = verdict.values.values[verdict.values.defined]
+    return defined.mean().item() if len(defined) else None
 
 
 def _portraits(sign: int) -> Portraits:

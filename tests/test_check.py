@@ -128,8 +128,8 @@ def test_a_method_is_caught_at_what_it_does_wrong(method: AttributionMethod, nam
     ("metric", "names"),
     [
         (Inside(), set()),
-        (Inside(sign=-1), {"truth_scores_best"}),
-        (Inside(scale=0.0), {"truth_scores_best"}),
+        (Inside(sign=-1), {"truth_beats_silence"}),
+        (Inside(scale=0.0), {"truth_beats_silence"}),
         (Inside(scale=10.0), {"stays_in_its_range"}),
     ],
 )
