@@ -1,0 +1,34 @@
+"""The other packages, imported so that they work with current versions of what they need."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+HINT = "run `bash benchmarks/install_peers.sh` first"
+
+
+def lucent() -> ModuleType:
+    """Return torch-lucent's `optvis`, whose rotation calls two functions that kornia has moved since."""
+    try:
+        import kornia
+        from kornia.geometry import transform
+    except ImportError as error:
+        sys.exit(f"{error}; {HINT}")
+    kornia.get_rotation_matrix2d = transform.get_rotation_matrix2d
+    kornia.warp_affine = transform.warp_affine
+    from lucent import optvis
+    from lucent.optvis import objectives, param, render  # noqa: F401 - makes them attributes of optvis
+
+    return optvis
+
+
+def pytorch_grad_cam() -> tuple[Callable[..., object], Callable[[int], object]]:
+    """Return pytorch-grad-cam's GradCAM and its target of a class."""
+    try:
+        from pytorch_grad_cam import GradCAM
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    except ImportError as error:
+        sys.exit(f"{error}; {HINT}")
+    return GradCAM, ClassifierOutputTarget
