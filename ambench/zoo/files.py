@@ -41,6 +41,7 @@ def write(path: Path, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> 
     """Write weights with one line of metadata, so that equal weights give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(dict(state), path, metadata={"ambench": json.dumps(dict(about), sort_keys=True)})
+    path.chmod(0o644)  # safetensors writes files that only their owner can read
 
 
 def read(path: Path) -> dict[str, Tensor]:
