@@ -195,15 +195,16 @@ class Truth:
     """What a metric may check against; methods never receive it. None means that the dataset does not know.
 
     present [B, T] bool; masks [B, T, *extent] bool; distractors [B, *extent] bool: certainly none of the concepts;
-    object [B, *extent] bool: the whole thing shown; hard [B, T] bool: context and concept disagree;
-    weight [B, T]: how much more often such a pair occurs where the examples come from than here;
-    shape, texture [B]: class index by each cue.
+    object [B, *extent] bool: the whole thing shown; surface [B, *extent] bool: where its texture shows;
+    hard [B, T] bool: context and concept disagree; weight [B, T]: how much more often such a pair occurs where the
+    examples come from than here; shape, texture [B]: class index by each cue.
     """
 
     present: Tensor
     masks: Tensor | None = None
     distractors: Tensor | None = None
     object: Tensor | None = None
+    surface: Tensor | None = None
     hard: Tensor | None = None
     weight: Tensor | None = None
     shape: Tensor | None = None

@@ -78,7 +78,7 @@ class _Pages:
 
 
 def _without_pictures(truth: Truth) -> Truth:
-    return replace(truth, masks=None, distractors=None, object=None)
+    return replace(truth, masks=None, distractors=None, object=None, surface=None)
 
 
 def _judge_images(bench: Workbench, answer: Answer, verdicts: list[Verdict]) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ambench import registry
+from ambench.augmentations import AUGMENTATIONS
 from ambench.core import Concepts, Dataset, InputError
 
 CONCEPTS = ("marker", "patch", "glyph", "ring")
@@ -234,3 +235,16 @@ def test_a_changed_drawing_needs_another_version() -> None:
     assert case.images.mean((1, 2, 3)).tolist() == pytest.approx(means, abs=2e-4)
     sizes = [405, 893, 537, 603, 579, 478, 364, 199]
     assert case.truth.object.sum((1, 2)).tolist() == pytest.approx(sizes, abs=2)
+
+
+def test_concepts_made_of_colour_do_not_survive_its_change():
+    keeps = dataset(fit=8).concepts("fit").keeps
+    assert set(keeps["patch"]) == set(AUGMENTATIONS)
+    assert set(AUGMENTATIONS) - set(keeps["ring"]) == {"hue", "grey"} == set(AUGMENTATIONS) - set(keeps["marker"])
+
+
+def test_the_textured_surface_lies_within_the_object():
+    truth = next(iter(dataset(test=32))).truth
+    assert bool(truth.surface.any((1, 2)).all())
+    assert not bool((truth.surface & ~truth.object).any())
+    assert not bool((truth.surface & truth.distractors).any())

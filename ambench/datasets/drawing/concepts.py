@@ -48,3 +48,15 @@ def ring(x: Tensor, y: Tensor) -> Layers:
 
 
 CONCEPTS: dict[str, Concept] = {"marker": marker, "patch": patch, "glyph": glyph, "ring": ring}
+
+_GEOMETRY = ("hflip", "translate", "rotate", "scale")
+_LIGHT = ("brightness", "contrast", "blur", "noise", "jpeg", "cutout")
+_COLOUR = ("hue", "grey")
+
+# Which augmentations leave each concept what it is: a marker is red and a ring green, the other two are forms alone.
+KEEPS: dict[str, tuple[str, ...]] = {
+    "marker": _GEOMETRY + _LIGHT,
+    "patch": _GEOMETRY + _LIGHT + _COLOUR,
+    "glyph": _GEOMETRY + _LIGHT + _COLOUR,
+    "ring": _GEOMETRY + _LIGHT,
+}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ambench.core import Case, Concepts, Truth
 from ambench.datasets.drawing.canvas import Picture
-from ambench.datasets.drawing.concepts import CONCEPTS
+from ambench.datasets.drawing.concepts import CONCEPTS, KEEPS
 from ambench.datasets.drawing.series import CHUNK, pictures
 
 VERSION = "1"  # of the drawing: another pixel anywhere is another version
@@ -58,7 +58,7 @@ class DrawnPart:
             here = slice(rows.start, rows.stop)
             picture, shown[here] = self.draw(rows)
             images[here], masks[here] = as_images(picture.pixels), picture.concepts
-        return Concepts(tuple(CONCEPTS), images, shown, masks, self.ids(range(len(self))))
+        return Concepts(tuple(CONCEPTS), images, shown, masks, self.ids(range(len(self))), KEEPS)
 
     def cases(self, context: Tensor | None = None, correlation: float = 0.5) -> Iterator[Case]:
         """The whole part as cases in which every concept is asked of every image.
@@ -75,6 +75,7 @@ class DrawnPart:
                 masks=picture.concepts,
                 distractors=picture.distractors,
                 object=picture.object,
+                surface=picture.surface,
                 hard=hard,
                 weight=None if hard is None else torch.where(hard, 1 - correlation, correlation).double() / 0.5,
                 shape=self.shape[here],
