@@ -56,9 +56,9 @@ class Results:
             return self.values.copy()
         return pd.DataFrame([record.to_dict() for record in self.records], columns=list(KEYS))
 
-    def table(self, format: Format = "text", by: By = "model") -> str:
+    def table(self, format: Format = "text", by: By = "model", width: int | None = None, colour: bool = False) -> str:
         """Return the readable view, see `ambench.table.render`."""
-        return render(self, format, by)
+        return render(self, format, by, width, colour)
 
     def compare(self, run: Results, smallest_effect: float | None = None, alpha: float = 0.05) -> Verdict:
         """Return what became of these results in another run, see `ambench.compare.compare`."""

@@ -53,8 +53,9 @@ def summarise(
     images = np.repeat(np.asarray(ids, dtype=np.str_), asked.shape[1]).tolist()
     clusters = pool(numbers.ravel(), known.ravel(), asked.ravel(), images, len(names))
     undefined, answerless = _tally(asked[~known], len(names)), _tally(asked[silent], len(names))
-    rows = zip([*names, ALL], _rows(clusters, key), undefined, answerless, strict=True)
-    return {name: Summary(*found, u, f) for name, found, u, f in rows if name == ALL or names.index(name) in asked}
+    scored = set(np.unique(asked).tolist())
+    rows = zip([*names, ALL], range(len(names) + 1), _rows(clusters, key), undefined, answerless, strict=True)
+    return {name: Summary(*found, u, f) for name, k, found, u, f in rows if name == ALL or k in scored}
 
 
 def summarise_pooled(clusters: Clusters, key: Key) -> Summary:

@@ -93,7 +93,8 @@ class Store:
             known = {f.name: content[f.name] for f in fields(Manifest) if f.name in content}
             manifest = Manifest(**known)
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"the manifest of '{folder}' is half-written or damaged ({error}); run it again") from None
+            reason = f"the manifest of '{folder}' is half-written or damaged ({error})"
+            raise InputError(f"{reason}; name another run, or remove that folder and run it again") from None
         if schema > SCHEMA_VERSION:
             raise InputError(
                 f"'{folder}' was written by a newer ambench (schema {schema}, this one reads up to {SCHEMA_VERSION})"
@@ -169,7 +170,7 @@ def file_name(name: str) -> str:
     """Return a name that is one path component: anything unusual becomes `_`, and then a digest keeps names apart.
 
     >>> file_name("cnn-gradcam-0"), file_name("../../etc/passwd")
-    ('cnn-gradcam-0', '_.._etc_passwd-f9dbca82')
+    ('cnn-gradcam-0', '_.._etc_passwd-3754d6cb')
     """
     plain = re.sub(r"[^A-Za-z0-9._=+-]", "_", name).lstrip(".")[:100]
     return plain if plain == name != "" else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

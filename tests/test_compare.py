@@ -31,7 +31,8 @@ def test_a_run_compared_with_itself_is_fine_and_every_difference_is_exactly_0(ba
     assert {change.test.mean for change in verdict.changes} == {0.0}
     assert {change.fate for change in verdict.changes} == {"same"}
     assert len(verdict.changes) == len([row for row in base.records if row.concept == "all"])
-    assert not (verdict.only_base or verdict.only_run or verdict.refused or verdict.costs or verdict.failed)
+    for nothing in (verdict.only_base, verdict.only_run, verdict.refused, verdict.costs, verdict.failed):
+        assert nothing == ()
 
 
 def test_a_method_made_noisier_downwards_is_named_with_its_metrics_and_n(base: Results, tmp_path: Path) -> None:

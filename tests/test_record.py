@@ -25,10 +25,11 @@ ORIGIN: dict[str, Any] = {
     "metric": "iou",
     "better": "higher",
 }
-DESIGN = (
-    "run model weights method settings method_code dataset revision seed concept metric metric_version better value "
-    "ci_low ci_high n floor status error device dtype batch_size"
-).split()
+DESIGN = [
+    *("run", "model", "weights", "method", "settings", "method_code", "dataset", "revision", "seed", "concept"),
+    *("metric", "metric_version", "better", "value", "ci_low", "ci_high", "n", "floor", "status", "error"),
+    *("device", "dtype", "batch_size"),
+]
 
 
 def test_a_record_has_the_keys_of_the_design_in_its_order() -> None:
