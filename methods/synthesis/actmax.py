@@ -84,10 +84,9 @@ class Actmax(SynthesisMethod):
         return Fourier(shape) if waves else Pixels(shape)
 
     def _starts(self, images: Fourier | Pixels, wanted: Tensor, model: Model, randomness: Randomness) -> Tensor:
-        dtype = next((p.dtype for p in model.network.parameters() if p.is_floating_point()), torch.float32)
         keys = [(unit, place % self.restarts) for place, unit in enumerate(wanted.tolist())]
         starts = [images.start(randomness.generator("portrait", unit, restart)) for unit, restart in keys]
-        return torch.stack(starts).to(model.device, dtype)
+        return torch.stack(starts).to(model.device, _dtype(model))
 
     def _ascent(
         self,
@@ -122,10 +121,15 @@ def _spread(model: Model, objective: Objective, units: Tensor, concepts: Concept
 def _contrast(concepts: Concepts, model: Model) -> Tensor:
     """Return some images that show none of the concepts, any where all show one, a black one without examples."""
     if not len(concepts):
-        return torch.zeros(1, *model.input_shape, device=model.device)
+        return torch.zeros(1, *model.input_shape, device=model.device, dtype=_dtype(model))
     none = ~concepts.present.any(1)
     images = concepts.images[none] if none.sum() > 1 else concepts.images
-    return images[:: -(-len(images) // CONTRAST_IMAGES)].to(model.device)
+    return images[:: -(-len(images) // CONTRAST_IMAGES)].to(model.device, _dtype(model))
+
+
+def _dtype(model: Model) -> torch.dtype:
+    """Return the precision that the network computes in."""
+    return next((p.dtype for p in model.network.parameters() if p.is_floating_point()), torch.float32)
 
 
 def _check(units: Tensor, model: Model, count: int) -> None:

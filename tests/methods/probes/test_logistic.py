@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 Logistic = importlib.import_module("ambench.methods.probes._logistic").Logistic
 
 
-@pytest.mark.parametrize("penalty", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("penalty", [1e-3, 1.0, 1e2])
 @pytest.mark.parametrize(("count", "width"), [(80, 5), (40, 90)])
 def test_every_problem_equals_scikit_learn(count: int, width: int, penalty: float) -> None:
     random = np.random.default_rng(0)
@@ -27,8 +27,8 @@ def test_every_problem_equals_scikit_learn(count: int, width: int, penalty: floa
         mine, labels = features[used[:, problem]], present[used[:, problem], problem]
         reference = LogisticRegression(C=penalty, class_weight="balanced", solver="newton-cholesky", tol=1e-12)
         reference.set_params(max_iter=1000).fit(mine, labels)
-        np.testing.assert_allclose(solved[:-1, problem], reference.coef_[0], atol=1e-5 * np.abs(reference.coef_).max())
-        assert abs(solved[-1, problem] - reference.intercept_[0]) < 1e-5 * max(1, abs(reference.intercept_[0]))
+        np.testing.assert_allclose(solved[:-1, problem], reference.coef_[0], atol=1e-6 * np.abs(reference.coef_).max())
+        assert abs(solved[-1, problem] - reference.intercept_[0]) < 1e-6 * max(1, abs(reference.intercept_[0]))
 
 
 def test_a_solve_from_elsewhere_ends_at_the_same_place() -> None:
