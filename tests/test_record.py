@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ambench.core import InputError
@@ -37,6 +37,7 @@ def test_a_record_has_the_keys_of_the_design_in_its_order() -> None:
     assert list(Record(**ORIGIN).to_dict()) == list(KEYS)
 
 
+@settings(deadline=None)
 @given(
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     seed=st.integers(0, 2**31),

@@ -292,6 +292,7 @@ def test_holm_on_the_textbook_example() -> None:
     assert holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_holm_lies_between_p_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
     adjusted = holm(p)

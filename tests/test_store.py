@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from synthetic import PLANS, Plan, cell, manifest, store
@@ -80,6 +80,7 @@ def test_values_without_a_column_are_refused_by_its_name(tmp_path: Path) -> None
 # ------------------------------------------------------------------------------------------------ names
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_a_file_name_is_one_component_that_stays_in_its_folder(name: str) -> None:
     safe = file_name(name)
@@ -89,6 +90,7 @@ def test_a_file_name_is_one_component_that_stays_in_its_folder(name: str) -> Non
     assert len(safe) <= 120
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="a/._ \\", max_size=6), min_size=2, max_size=2, unique=True))
 def test_two_names_are_two_file_names(names: list[str]) -> None:
     assert file_name(names[0]) != file_name(names[1])
