@@ -50,6 +50,7 @@ def measure(
     if repeats < 1 or not len(images):
         raise InputError(f"cost needs at least one image and one repeat; got {len(images)} images, {repeats} repeats")
     device = model.device
+    _forward(model, images)
     forward = operations(lambda: _forward(model, images))
     with peak_memory(device) as memory:
         with stopwatch(device) as fitting:
