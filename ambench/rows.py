@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from ambench import registry, statistics
-from ambench.core import Cost, Method
+from ambench.core import Cost, Method, Values
 from ambench.judge import Verdict
 from ambench.plan import Cell, Given
-from ambench.record import ALL, Record, Status
+from ambench.record import Record, Status
 from ambench.store import no_values
 from ambench.workbench import Workbench
 
@@ -22,6 +22,8 @@ def records(bench: Workbench, verdict: Verdict) -> list[Record]:
     if verdict.values is None:
         status: Status = "failed" if verdict.failed else "skipped"
         return [_record(bench, verdict, status=status, error=verdict.reason)]
+    if verdict.metric.reads is Cost:
+        return [_record(bench, verdict, **_median(verdict.values))]
     said, key = verdict.values, (bench.cell.seed, bench.cell.dataset)
     summaries = statistics.summarise(
         said.values.cpu(),
@@ -32,8 +34,7 @@ def records(bench: Workbench, verdict: Verdict) -> list[Record]:
         key,
         said.flat.cpu(),
     )
-    kept = {ALL: summaries[ALL]} if verdict.metric.reads is Cost else summaries  # a cost belongs to no concept
-    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in kept.items()]
+    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in summaries.items()]
 
 
 def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
@@ -53,6 +54,13 @@ def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
             "flat": said.flat.cpu().flatten().numpy(),
         }
     )
+
+
+def _median(values: Values) -> dict[str, Any]:
+    """Return the middle of a cost's repeats, which one slow repeat does not move; a cost belongs to no concept."""
+    known = values.values[values.defined]
+    value = float(known.quantile(0.5)) if len(known) else None
+    return {"value": value, "n": len(known), "n_undefined": int((~values.defined).sum())}
 
 
 def _names(bench: Workbench, verdict: Verdict) -> tuple[str, ...]:

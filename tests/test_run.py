@@ -112,7 +112,8 @@ def test_a_cost_cell_measures_what_an_explanation_takes():
     result = run_cell(Cell("cost", "seer", "axes", "squares", metrics), given=toys.GIVEN)
     rows = _rows(result)
     assert rows["seconds_per_image", "all"].n == 5
-    assert rows["seconds_per_image", "all"].value > 0
+    repeats = result.values[result.values.metric == "seconds_per_image"].value
+    assert rows["seconds_per_image", "all"].value == repeats.median() > 0
     assert rows["model_passes", "all"].value == pytest.approx(1 + (256 + 4) / 384)  # forward: 3 x 2 x 64 products; map: 2 x 2 x 64; score: 2 x 2
     assert rows["peak_gpu_mib", "all"].value is None
 
