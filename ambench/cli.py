@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ambench.results import Results
     from ambench.suite import Suite
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+_LISTED = 8  # failed cells named before it says how many more
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 
 
@@ -227,6 +229,13 @@ def _run(suite: Suite, out: Path | None, jobs: int | None, quiet: bool) -> None:
     typer.echo(results.table())
     typer.echo(f"The run lies in {folder}.")
     if results.failed:
-        cells = dict.fromkeys(f"{row.method} on {row.model}, {row.dataset} ({row.status})" for row in results.failed)
-        typer.echo(f"{len(cells)} cells failed: {'; '.join(cells)}. The same command tries them again.", err=True)
+        typer.echo(_failures(results), err=True)
         raise typer.Exit(1)
+
+
+def _failures(results: Results) -> str:
+    """Name the cells that failed, the first few of many."""
+    cells = {row.cell: f"{row.method} on {row.model}, {row.dataset} ({row.status})" for row in results.failed}
+    names = list(dict.fromkeys(cells.values()))
+    more = f"; and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"{len(cells)} cells failed: {'; '.join(names[:_LISTED])}{more}. The same command tries them again."

@@ -62,6 +62,7 @@ def is_one_sentence(said: tuple[int, str, str], *parts: str) -> bool:
         (["--methods", "gradcam:rellu=1"], ["'rellu'", "'relu'"]),
         (["--models", "cnm"], ["'cnm'", "'cnn'"]),
         (["--models", "torchvision:resnet5"], ["'resnet5'", "'resnet50'"]),
+        (["--models", f"{FAULTY}:no_network"], ["no_network", "there is no network"]),
         (["--metrics", "transfr"], ["'transfr'", "'transfer'"]),
         (["--datasets", "shape"], ["'shape'", "'shapes'"]),
         (["--datasets", "folder:nowhere"], ["nowhere"]),
