@@ -16,7 +16,9 @@ import ambench
 from ambench import promises, registry
 from ambench.cli import app
 from ambench.core import Case, Heatmaps, Model, Randomness, Trial, Truth
-from ambench.suite import split_names
+from ambench.plan import cells
+from ambench.record import KEYS
+from ambench.suite import Suite, split_names
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -117,7 +119,11 @@ def test_the_documented_metric_keeps_the_promises_and_runs(metric_file):
 def commands(page: Path) -> list[list[str]]:
     """Return the words of each `ambench …` line in a page's shell blocks; a backslash joins two lines."""
     text = "".join(blocks(str(page.relative_to(ROOT)), "sh")).replace("\\\n", " ")
-    found = [shlex.split(line.split("&&")[-1], comments=True) for line in text.splitlines() if "ambench" in line]
+    found = [
+        shlex.split(re.split(r"&& | > ", line)[0 if " > " in line else -1], comments=True)
+        for line in text.splitlines()
+        if "ambench" in line
+    ]
     return [words for words in found if words[:1] == ["ambench"]]
 
 
@@ -140,3 +146,21 @@ def test_what_a_page_points_to_is_there(page):
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", text) for target in target if target]
     missing = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
     assert not missing
+
+
+def test_every_column_of_a_row_is_explained():
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8").partition("## What a row means")[2]
+    first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == set(KEYS)
+
+
+def test_the_documented_suite_is_one(tmp_path):
+    (tmp_path / "mine.yaml").write_text(blocks("README.md", "yaml")[0], encoding="utf-8")
+    suite = Suite.read(tmp_path / "mine.yaml")
+    assert suite.seeds == (0, 1, 2)
+    assert {(cell.model, cell.seed) for cell in cells(suite)} == {(m, s) for m in ("cnn", "vit") for s in (0, 1, 2)}
+
+
+def test_the_documented_python_runs(capsys):
+    exec(blocks("README.md", "python")[0].replace("limit=32", "limit=2, jobs=0"), {})
+    assert "iou" in capsys.readouterr().out
