@@ -20,12 +20,13 @@ class Transfer(Metric[Portraits]):
     """Share of the other models that see the concept in its portrait; up, [0, 1].
 
     A judge is a model with other weights, the same input shape and an output unit of the concept's name. For one of its
-    classes it must answer with that class (ties shared; chance 1 / number of classes); for a unit that stands alone the
-    portrait must beat the `quantile` of natural images (chance 1 - quantile). A dead portrait scores chance.
+    classes it must answer with that class (ties shared; chance 1 / number of classes). A dead portrait scores chance.
 
-    Ours: a judge is heard about a concept only if it can tell natural images (the method's examples) with it from those
-    without it (area under the ROC curve at least `competence`; 0 hears all), so an untrained model has no say. The
-    source's own answer is never counted, and judges trained from the source's initial weights flatter it.
+    Ours: for a unit that stands alone, the portrait must drive it harder than the `quantile` of natural images (the
+    method's examples) without the concept do (chance 1 - quantile); and a judge is heard about a concept only if it can
+    tell natural images with it from those without it (area under the ROC curve at least `competence`; 0 hears all), so
+    an untrained model has no say. The source's own answer is never counted, and judges trained from the source's
+    initial weights flatter it.
 
     >>> from dataclasses import replace
     >>> from ambench import toy
@@ -68,11 +69,11 @@ class Transfer(Metric[Portraits]):
 
     def _is_competent(self, trial: Trial[Portraits], judge: Model, concept: int) -> bool:
         name = trial.concepts.names[concept]
-        if name not in judge.units or not (len(trial.concepts) or name in judge.classes):
-            return False
         present = trial.concepts.present[:, concept]
+        if name not in judge.units or (name not in judge.classes and present.all()):
+            return False  # not its concept, or nothing without it to be held against
         if self.competence <= 0 or present.all() or not present.any():
-            return True  # nothing to hold the judge against
+            return True
         logits = natural(trial, judge)
         evidence = logits[:, judge.units[name]]
         if name in judge.classes:  # a class is told by what it has over its rivals
@@ -84,7 +85,8 @@ class Transfer(Metric[Portraits]):
         logits, name = synthetic(trial, judge), trial.concepts.names[concept]
         response = logits[:, judge.units[name]]
         if name not in judge.classes:
-            return (response > natural(trial, judge)[:, judge.units[name]].quantile(self.quantile)).double()
+            without = natural(trial, judge)[~trial.concepts.present[:, concept], judge.units[name]]
+            return (response > without.quantile(self.quantile)).double()
         rivals = logits[:, list(judge.class_units)]
         best = rivals == rivals.amax(1, keepdim=True)  # [P, classes]
         return (response == rivals.amax(1)) / best.sum(1)
