@@ -6,13 +6,14 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
-from torchvision.io import decode_jpeg, encode_jpeg
-from torchvision.transforms.functional import adjust_hue
+from torchvision.transforms.functional import adjust_hue, pil_to_tensor
 
 from ambench.core import InputError, Randomness, nearest
 
@@ -185,9 +186,12 @@ def _blur(images: Tensor, strength: float, randomness: Randomness, spared: Tenso
     weights = (kernel / kernel.sum()).tolist()
     for axis in range(2, images.ndim):
         places = torch.arange(images.shape[axis], device=images.device)
-        shifted = (places + step for step in range(-radius, radius + 1))
-        lines = (images.index_select(axis, source.clamp(0, len(places) - 1)) for source in shifted)
-        images = torch.stack([weight * line for weight, line in zip(weights, lines, strict=True)]).sum(0)
+        blurred = torch.zeros_like(images)
+        for step, weight in zip(
+            range(-radius, radius + 1), weights, strict=True
+        ):  # one by one: no batch rounds it otherwise
+            blurred = blurred + weight * images.index_select(axis, (places + step).clamp(0, len(places) - 1))
+        images = blurred
     return images
 
 
@@ -196,9 +200,14 @@ def _noise(images: Tensor, strength: float, randomness: Randomness, spared: Tens
 
 
 def _jpeg(images: Tensor, strength: float, randomness: Randomness, spared: Tensor | None) -> Tensor:
-    levels = (images * 255).round().clamp(0, 255).to(torch.uint8).cpu()
-    decoded = [decode_jpeg(encode_jpeg(picture, int(strength))) for picture in levels]
-    return torch.stack(decoded).to(images) / 255 if decoded else images
+    grey = images.shape[1] == 1
+    stored = (images * 255).round().clamp(0, 255).to(torch.uint8).movedim(1, -1).cpu().numpy()  # [B, H, W, C]
+    decoded = images.clone()
+    for row, picture in enumerate(stored):
+        file = BytesIO()
+        Image.fromarray(picture[:, :, 0] if grey else picture).save(file, "JPEG", quality=int(strength))
+        decoded[row] = pil_to_tensor(Image.open(file)) / 255
+    return decoded
 
 
 def _cutout(images: Tensor, strength: float, randomness: Randomness, spared: Tensor | None) -> Tensor:

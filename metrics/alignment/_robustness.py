@@ -93,7 +93,8 @@ def _survives(trial: Trial[S], name: str) -> Tensor:
 
 def mean_over(changes: list[Change], of: Callable[[Change], Tensor]) -> tuple[Tensor, Tensor]:
     """Return the mean [B, T] float64 of a number [B, T] over the changes that keep each pair, and where any does."""
-    kept = torch.stack([change.kept for change in changes])  # [changes, B, T]
-    numbers = torch.stack([of(change).double() for change in changes])
-    count = kept.sum(0)
-    return (numbers * kept).sum(0) / count.clamp_min(1), count > 0
+    total = torch.zeros_like(changes[0].kept, dtype=torch.float64)
+    count = torch.zeros_like(total)
+    for change in changes:
+        total, count = total + of(change).double() * change.kept, count + change.kept
+    return total / count.clamp_min(1), count > 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from ambench.core import Better, Heatmaps, InputError, Trial, Values
 
+from ._correlation import Correlation, constant, correlation
 from ._finite import refuse_broken
-from ._ranks import mid_ranks
 from ._robustness import Change, Robustness, mean_over
 
 
@@ -37,7 +37,7 @@ class MapEquivariance(Robustness[Heatmaps]):
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     chance: ClassVar[float | None] = 0.0
 
-    correlation: Literal["pearson", "spearman"] = "pearson"
+    correlation: Correlation = "pearson"
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
         """Return one value for each pair [B, T]."""
@@ -50,35 +50,13 @@ class MapEquivariance(Robustness[Heatmaps]):
                 raise InputError("the changed images were answered without maps; heatmaps are wanted")
             refuse_broken(trial, answer.values, f"map after {change.augmentation.name}")
             in_frame = change.move(torch.ones_like(maps)) > 0.999
-            return self._correlate(_rows(change.move(maps)), _rows(answer.values), _rows(in_frame)).view(maps.shape[:2])
+            pair = _rows(change.move(maps)), _rows(answer.values)
+            return correlation(*pair, _rows(in_frame), self.correlation).view(maps.shape[:2])
 
-        flat = _constant(_rows(maps), torch.ones_like(_rows(maps), dtype=torch.bool)).view(maps.shape[:2])
+        flat = constant(_rows(maps), torch.ones_like(_rows(maps), dtype=torch.bool)).view(maps.shape[:2])
         return Values.of(*mean_over(self.changes(trial), agreement), flat)
-
-    def _correlate(self, one: Tensor, two: Tensor, counted: Tensor) -> Tensor:
-        """Return the correlation of two maps over the pixels counted, all [R, P], as [R] float64."""
-        silent = _constant(one, counted) | _constant(two, counted)
-        if self.correlation == "spearman":  # what is not counted ranks last
-            one, two = (mid_ranks(values.double().masked_fill(~counted, torch.inf)) for values in (one, two))
-        first, second = (_centred(values.double(), counted) for values in (one, two))
-        norm = (first.square().sum(1) * second.square().sum(1)).sqrt()
-        silent = silent | (norm == 0)
-        value = (first * second).sum(1) / torch.where(silent, torch.ones_like(norm), norm)
-        return value.masked_fill(silent, 0.0).clamp(-1, 1)
 
 
 def _rows(maps: Tensor) -> Tensor:
     """Maps [B, T, *extent] as rows of pixels [B T, P]."""
     return maps.reshape(maps.shape[0] * maps.shape[1], -1)
-
-
-def _constant(values: Tensor, counted: Tensor) -> Tensor:
-    high, low = (values.masked_fill(~counted, edge) for edge in (-torch.inf, torch.inf))
-    return high.amax(1) <= low.amin(1)
-
-
-def _centred(values: Tensor, counted: Tensor) -> Tensor:
-    """Values less the mean of those counted, 0 elsewhere, scaled to 1 so that no square is lost [R, P]."""
-    mean = values.masked_fill(~counted, 0).sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp_min(1)
-    distance = (values - mean).masked_fill(~counted, 0)
-    return distance / distance.abs().amax(1, keepdim=True).clamp_min(1e-300)
