@@ -212,7 +212,6 @@ class TestMemory:
         assert cost.measure(lambda x: x, model_of(nn.Identity()), images, repeats=1).peak_gpu_mib is None
 
     @pytest.mark.gpu
-    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
     def test_64_mib_on_the_gpu_are_64_mib(self) -> None:
         device = torch.device("cuda")
         with cost.peak_memory(device) as memory:

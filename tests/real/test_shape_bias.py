@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from ambench import decisions, registry
 from ambench.core import Case, Concepts, Model, Predictions, Randomness, Trial, Truth
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif("AMBENCH_REAL" not in os.environ, reason="AMBENCH_REAL names no folder of real data"),
-]
-
-
-@pytest.fixture(scope="module")
-def real() -> Path:
-    return Path(os.environ["AMBENCH_REAL"])
+pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
