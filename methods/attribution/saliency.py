@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from ambench import explanations, features
@@ -34,7 +35,12 @@ class Saliency(AttributionMethod):
     def attribute(
         self, model: Model, images: Tensor, targets: Tensor, concepts: Concepts, randomness: Randomness
     ) -> Heatmaps:
-        """Return maps [B, T, *extent], never negative when absolute; a map's score is the mean of its top 5 %."""
-        slopes = features.input_gradients(model, images, targets)[1]  # [B, T, C, *extent]
+        """Return maps [B, T, *extent], never negative when absolute; a map's score is the mean of its top 5 %.
+
+        Where the logit is not a number the map is none either: a closed ReLU would make it zero.
+        """
+        logits, slopes = features.input_gradients(model, images, targets)  # [B, U], [B, T, C, *extent]
         maps = slopes.abs().amax(2) if self.mode == "absolute" else slopes.sum(2)
+        lost = ~logits.gather(1, targets.to(logits.device)).isfinite()  # [B, T]
+        maps = maps.masked_fill(lost.view(*lost.shape, *[1] * (maps.ndim - 2)), torch.nan)
         return Heatmaps(explanations.top_share(maps), maps.float())

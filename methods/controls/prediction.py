@@ -24,6 +24,8 @@ class Prediction(AttributionMethod):
         self, model: Model, images: Tensor, targets: Tensor, concepts: Concepts, randomness: Randomness
     ) -> Predictions:
         """Return logits [B, U] and scores [B, T]; raises InputError for a target that is no output unit."""
+        if targets.ndim != 2 or len(targets) != len(images):
+            raise InputError(f"targets must be output units [{len(images)}, T], not {list(targets.shape)}")
         logits = features.logits(model, images)
         targets = targets.to(logits.device)
         for unit in (int(targets.min()), int(targets.max())):
