@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from ambench import features
-from ambench.core import Concepts, Layer, Model, Randomness, Skipped
+from ambench.core import Concepts, Layer, Model, Randomness, Skipped, nearest
 from ambench.forward import watched
 
 FEWEST = 5  # examples of either kind, below which a probe is refused
@@ -70,7 +70,10 @@ def _present(model: Model, concepts: Concepts, name: str) -> Tensor:
     shown = concepts.present[:, concepts.names.index(name)] if name in concepts.names else torch.zeros(0).bool()
     positives, negatives = int(shown.sum()), int((~shown).sum())
     if not positives or not negatives:
-        raise Skipped(f"concept '{name}' has no output unit in model '{model.name}' and no examples to fit a probe")
+        hint = nearest(name, model.units)
+        close = f"; {hint}" if "did you mean" in hint else ""
+        reason = f"concept '{name}' has no output unit in model '{model.name}' and no examples to fit a probe"
+        raise Skipped(reason + close)
     if min(positives, negatives) < FEWEST:
         raise Skipped(
             f"concept '{name}' has no output unit in model '{model.name}', and {positives} examples with and "
