@@ -39,7 +39,8 @@ def draw(scene: Scene) -> Picture:
     canvas.paint(objects, torch.where(objects.inside, OBJECT, RIM).to(torch.uint8))
     canvas.paint_in_turn(blobs, in_front)
     for number in range(len(CONCEPTS)):
-        canvas.paint(concept_sprites(scene, number), torch.tensor(FIRST_CONCEPT + number, dtype=torch.uint8))
+        sprites = concept_sprites(scene, number)
+        canvas.paint(sprites, _all(FIRST_CONCEPT + number, sprites))
     return canvas.picture()
 
 
@@ -54,18 +55,18 @@ class Canvas:
         self.owner = torch.zeros(self.colours.shape[:3], dtype=torch.uint8)
 
     def paint(self, sprites: Sprites, owner: Tensor) -> None:
-        """Lay sprites of different pictures on the canvas; `owner` (one, or [n, w, w]) owns the pixels covered."""
-        pixel, share = sprites.pixel.flatten(), sprites.share.flatten()
+        """Lay sprites of different pictures on the canvas; `owner` [m] has the pixels from now on."""
         colours, owners = self.colours.view(-1, 3), self.owner.view(-1)
-        mixed = torch.lerp(colours.index_select(0, pixel), sprites.colour.view(-1, 3), share[:, None])
-        colours.index_copy_(0, pixel, mixed)
-        owners.index_copy_(0, pixel, torch.where(share > 0, owner.flatten(), owners.index_select(0, pixel)))
+        mixed = torch.lerp(colours.index_select(0, sprites.pixel), sprites.colour, sprites.share[:, None])
+        colours.index_copy_(0, sprites.pixel, mixed)
+        owners.index_copy_(0, sprites.pixel, owner)
 
     def paint_in_turn(self, blobs: Sprites, chosen: Tensor) -> None:
         """Lay the chosen blobs [n], one of each picture after the other, so that their order of depth is fixed."""
-        for number in range(BLOBS):
-            rows = chosen.nonzero()[:, 0]
-            self.paint(blobs[rows[rows % BLOBS == number]], torch.tensor(DISTRACTOR, dtype=torch.uint8))
+        wanted, number = chosen[blobs.thing], blobs.thing % BLOBS
+        for turn in range(BLOBS):
+            sprites = blobs[(wanted & (number == turn)).nonzero()[:, 0]]
+            self.paint(sprites, _all(DISTRACTOR, sprites))
 
     def picture(self) -> Picture:
         """What has been painted, in eight bits."""
@@ -78,3 +79,7 @@ class Canvas:
             concepts=self.owner[:, None] == numbers[:, None, None],
             distractors=self.owner == DISTRACTOR,
         )
+
+
+def _all(owner: int, sprites: Sprites) -> Tensor:
+    return torch.full_like(sprites.pixel, owner, dtype=torch.uint8)

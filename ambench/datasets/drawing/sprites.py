@@ -1,4 +1,4 @@
-"""Small painted windows, one per thing: colours, coverage and the pixels of the canvas that they lie on."""
+"""The things of a scene, painted one by one: which pixels each covers, how much of them, in which colours."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ OBJECT_REACH, BLOB_REACH, CONCEPT_REACH = 0.7, 0.46, 0.27  # half picture widths
 
 @dataclass(frozen=True)
 class Sprites:
-    """n windows of w x w pixels."""
+    """The m pixels that n things cover, one thing after the other."""
 
-    picture: Tensor  # [n] index of the picture in the chunk
-    pixel: Tensor  # [n, w, w] index of the pixel on the chunk's canvas, pictures and lines end to end
-    share: Tensor  # [n, w, w] covered share of each pixel
-    inside: Tensor  # [n, w, w] bool: not on the rim
-    colour: Tensor  # [n, w, w, 3]
+    thing: Tensor  # [m] which of the n things covers the pixel
+    pixel: Tensor  # [m] index of the pixel on the chunk's canvas, pictures and lines end to end
+    share: Tensor  # [m] covered share of the pixel, more than a quarter
+    inside: Tensor  # [m] bool: not on the rim
+    colour: Tensor  # [m, 3]
 
     def __getitem__(self, rows: Tensor) -> Sprites:
-        """The sprites of the chosen rows."""
-        return Sprites(*(field[rows] for field in vars(self).values()))
+        """The chosen pixels."""
+        return Sprites(*(field.index_select(0, rows) for field in vars(self).values()))
 
 
 def axis(size: int) -> Tensor:
@@ -97,22 +97,34 @@ def concept_sprites(scene: Scene, number: int) -> Sprites:
     outline, inner, edge, fill = concept(*window.turned(window.radius, window.turn))
     in_pixels = window.radius * window.half
     filled = (0.5 - inner * in_pixels).clamp_(0, 1)
-    colour = torch.lerp(torch.tensor(edge), torch.tensor(fill), filled[..., None])
-    return Sprites(rows, window.pixel, coverage(outline * in_pixels), filled > 0.5, colour)
+    share = coverage(outline * in_pixels).flatten()
+    covered = share.nonzero()[:, 0]
+    filled = filled.take(covered)
+    colour = torch.lerp(torch.tensor(edge), torch.tensor(fill), filled[:, None])
+    thing = covered // outline.shape[1:].numel()
+    return Sprites(thing, window.pixel.take(covered), share.take(covered), filled > 0.5, colour)
 
 
 def _textured(surfaces: Surface, rows: Tensor, column: Tensor, window: Window, distance: Tensor) -> Sprites:
     """Texture inside the outline, its ground colour on the rim; `distance` [n, w, w] in radii."""
     look = Surface(*(field[rows, column] for field in vars(surfaces).values()))
-    period = look.period[:, None, None]
-    u, v = window.turned(period, look.turn[:, None, None])
-    u, v = u + look.shift_u[:, None, None], v + look.shift_v[:, None, None]
-    figure = torch.empty_like(u)
-    for number, texture in enumerate(TEXTURES.values()):
-        chosen = (look.texture == number).nonzero()[:, 0]
-        figure[chosen] = texture(u[chosen], v[chosen])
-    figure = figure.mul_(period * window.half).add_(0.5).clamp_(0, 1)
-    distance = distance * (window.radius * window.half)
+    distance = (distance * (window.radius * window.half)).flatten()
+    share = coverage(distance)
+    covered = share.nonzero()[:, 0]  # [m]
+    thing, distance = covered // window.pixel.shape[1:].numel(), distance.take(covered)
+    here = Surface(*(field.index_select(0, thing) for field in vars(look).values()))  # [m]
+    u, v = (field.take(covered) for field in window.turned(look.period[:, None, None], look.turn[:, None, None]))
+    figure = _figure(here.texture, u + here.shift_u, v + here.shift_v)
+    figure = figure.mul_(here.period * window.half).add_(0.5).clamp_(0, 1)
     figure *= (0.5 - RIM_PIXELS - distance).clamp_(0, 1)
-    colour = torch.lerp(look.ground[:, None, None], look.figure[:, None, None], figure[..., None])
-    return Sprites(rows, window.pixel, coverage(distance), distance <= -RIM_PIXELS, colour)
+    colour = torch.lerp(here.ground, here.figure, figure[:, None])
+    return Sprites(thing, window.pixel.take(covered), share.take(covered), distance <= -RIM_PIXELS, colour)
+
+
+def _figure(texture: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """Distance [m] into the figure of each pixel's own texture, in periods."""
+    figure = torch.empty_like(u)
+    for number, pattern in enumerate(TEXTURES.values()):
+        chosen = (texture == number).nonzero()[:, 0]
+        figure.index_copy_(0, chosen, pattern(u.take(chosen), v.take(chosen)))
+    return figure

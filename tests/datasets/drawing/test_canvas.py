@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
+import pytest
 import torch
 
 scenes = importlib.import_module("ambench.datasets.drawing.scene")
@@ -50,16 +51,14 @@ def test_the_outline_is_softened_and_nothing_thinner_than_a_quarter_pixel_is_pai
     assert torch.allclose(sprites.coverage(distance), expected, atol=1e-6)
 
 
-def test_windows_hold_all_that_they_show() -> None:
+def test_windows_hold_all_that_the_whole_canvas_would(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = some_scene(256, share=1.0)
-    for made in (sprites.object_sprites(scene), sprites.blob_sprites(scene), sprites.concept_sprites(scene, 1)):
-        side = made.share.shape[1]
-        line = made.pixel // 64 % 64
-        column = made.pixel % 64
-        border = torch.zeros(side, side, dtype=torch.bool)
-        border[[0, -1]] = border[:, [0, -1]] = True
-        on_canvas_edge = (line == 0) | (line == 63) | (column == 0) | (column == 63)
-        assert made.share[border.expand_as(made.share) & ~on_canvas_edge].max() == 0
+    small = canvas.draw(scene)
+    for name in ("OBJECT_REACH", "BLOB_REACH", "CONCEPT_REACH"):
+        monkeypatch.setattr(sprites, name, 4.0)
+    whole = canvas.draw(scene)
+    for name, value in vars(whole).items():
+        assert torch.equal(value, getattr(small, name)), name
 
 
 def test_the_backgrounds_mean_is_random_and_its_noise_small() -> None:
