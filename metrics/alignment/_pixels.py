@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +39,11 @@ class Pixels:
         return Values.of(placed, self.defined, silent)
 
 
+def in_a_row(maps: Tensor) -> Tensor:
+    """Return maps [B, T, *extent] as [B, T, P], whatever their extent."""
+    return maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:]))
+
+
 def on_concepts(trial: Trial[Heatmaps]) -> Pixels | None:
     """Return the pixels of maps and of the concepts' masks, None where the dataset has no masks."""
     masks = trial.case.truth.masks
@@ -61,6 +67,6 @@ def _pixels(trial: Trial[Heatmaps], masks: Tensor) -> Pixels:
     if maps.shape != masks.shape:
         raise InputError(f"maps {list(maps.shape)} do not lie on masks {list(masks.shape)}; equal shapes are wanted")
     refuse_broken(trial, maps, "map")
-    values, inside = (tensor.reshape(*masks.shape[:2], -1) for tensor in (maps, masks))  # [B, T, P]
+    values, inside = in_a_row(maps), in_a_row(masks)
     defined = trial.case.truth.present.bool() & inside.any(2) & ~inside.all(2)
     return Pixels(values[defined], inside[defined], defined, tuple(masks.shape[2:]))

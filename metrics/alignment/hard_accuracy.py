@@ -18,7 +18,7 @@ class HardAccuracy(Thresholded):
     Ours, after Lysnaes-Larsen et al. 2025: exact, from a dataset that knows where context and concept disagree. The
     threshold is that of `normal_accuracy`. Whoever reads the concept alone scores 1, the context alone 0, a coin .5;
     a value below .5 means that the context decides. Fewer than 20 images of either kind make a shaky number: see its n.
-    Each pair's value carries its class's weight, so that their plain mean is the score, and one value may exceed 1.
+    Each pair's value is the score plus its own pull on it: their plain mean is the score, and one value may exceed 1.
 
     >>> import torch
     >>> from ambench.core import Case, Truth
@@ -48,5 +48,5 @@ class HardAccuracy(Thresholded):
         return Values.of(judged.values, judged.defined & hard.bool(), judged.flat)
 
     def finish(self, values: Values, ledger: Ledger) -> Values:
-        """Return the same, times the weight of each pair's class."""
+        """Return the accuracy plus each image's own pull on it."""
         return balanced(values, ledger)

@@ -12,6 +12,7 @@ from ambench.core import Better, Heatmaps, InputError, Trial, Values
 
 from ._correlation import Correlation, constant, correlation
 from ._finite import refuse_broken
+from ._pixels import in_a_row
 from ._robustness import Change, Robustness, mean_over
 
 
@@ -59,4 +60,4 @@ class MapEquivariance(Robustness[Heatmaps]):
 
 def _rows(maps: Tensor) -> Tensor:
     """Maps [B, T, *extent] as rows of pixels [B T, P]."""
-    return maps.reshape(maps.shape[0] * maps.shape[1], -1)
+    return in_a_row(maps).flatten(0, 1)

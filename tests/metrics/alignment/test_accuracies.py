@@ -66,17 +66,29 @@ def test_hard_accuracy_is_sklearns_balanced_accuracy_of_hard_pairs() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_the_four_cells_weighted_give_normal_accuracy(seed: int) -> None:
     scores, truth = drawn(seed)
-    normal = trials.means(accuracy("normal_accuracy", scores, truth))
+    right = ((scores > 0) == truth.present).double()
     total = 0.0
-    for hard in (truth.hard, ~truth.hard):  # hard accuracy of the hard pairs, and of the easy ones
-        values = accuracy("hard_accuracy", scores, replace(truth, hard=hard))
-        for shown in (truth.present, ~truth.present):
-            cell = hard & shown
-            if cell.any():
-                # Equal weights within a cell stand for the share of the class that the cell has.
-                right = values.values[cell] * 2 * cell.sum() / values.defined.sum()
-                total += (right * truth.weight[cell]).sum() / truth.weight[shown].sum() / 2
-    assert total == pytest.approx(normal, abs=1e-12)
+    for shown in (truth.present, ~truth.present):
+        for cell in (shown & truth.hard, shown & ~truth.hard):
+            share = truth.weight[cell].sum() / truth.weight[shown].sum()
+            total += share * (right[cell] * truth.weight[cell]).sum() / truth.weight[cell].sum() / 2
+    assert total == pytest.approx(trials.means(accuracy("normal_accuracy", scores, truth)), abs=1e-12)
+
+
+def test_where_every_answer_is_right_nothing_varies() -> None:
+    truth = drawn(0)[1]
+    values = accuracy("normal_accuracy", torch.where(truth.present, 1.0, -1.0), truth).values
+    assert torch.allclose(values, torch.ones_like(values), atol=1e-12)
+
+
+def test_the_values_spread_is_that_of_the_accuracy() -> None:
+    scores, truth = drawn(3, count=400)
+    values = accuracy("normal_accuracy", scores, truth).values[:, 0]
+    rows = torch.randint(400, (2000, 400), generator=generator("resamples"))
+    right, weight, present = ((scores > 0) == truth.present)[:, 0].double(), truth.weight[:, 0], truth.present[:, 0]
+    rates = [((right * weight * side)[rows].sum(1) / (weight * side)[rows].sum(1)) for side in (present, ~present)]
+    resampled = (rates[0] + rates[1]) / 2  # the weighted balanced accuracy of each resample, computed anew
+    assert float(values.std() / 20) == pytest.approx(float(resampled.std()), rel=0.1)
 
 
 def test_concepts_in_mixed_columns_are_balanced_each_on_its_own() -> None:
@@ -116,7 +128,7 @@ def test_one_class_alone_is_undefined(name: str, present: bool) -> None:
 
 
 def test_hard_accuracy_without_one_of_its_cells_is_undefined() -> None:
-    scores, truth = drawn(0)
+    truth = drawn(0)[1]
     values = accuracy("hard_accuracy", scores, replace(truth, hard=truth.hard & truth.present))
     assert not values.defined.any()
 
