@@ -17,8 +17,8 @@ class NormalAccuracy(Thresholded):
 
     The threshold of each concept is fixed on the calibration part; a score on it counts one half and is called flat.
     Where the dataset tells how often a pair would occur among the examples (`Truth.weight`), both rates are weighted
-    means, so that the test part stands for data like those. Each pair's value is the accuracy plus its pull on it: their
-    plain mean is the balanced accuracy, and one value may exceed 1. A concept with one class only is undefined.
+    means, so that the test part stands for data like those. Each pair's value is the accuracy plus its pull on it:
+    their plain mean is the balanced accuracy, and one value may exceed 1. A concept with one class only is undefined.
 
     It is the number that misleads, where a concept comes with a context: read it beside `hard_accuracy`.
 

@@ -128,7 +128,7 @@ def test_one_class_alone_is_undefined(name: str, present: bool) -> None:
 
 
 def test_hard_accuracy_without_one_of_its_cells_is_undefined() -> None:
-    truth = drawn(0)[1]
+    scores, truth = drawn(0)
     values = accuracy("hard_accuracy", scores, replace(truth, hard=truth.hard & truth.present))
     assert not values.defined.any()
 
