@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from captum.attr import LayerGradCam
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ambench import explanations, registry
 from ambench.core import Concepts, Heatmaps, InputError, Layer, Model, Randomness
@@ -87,3 +88,14 @@ def test_an_unknown_layer_is_answered_with_the_nearest() -> None:
     model = networks.cnn()
     with pytest.raises(InputError, match="did you mean 'conv2'"):
         explain("gradcam:layer=conv22", model, networks.images(model), networks.targets())
+
+
+def test_the_last_layer_costs_one_forward() -> None:
+    model = networks.cnn(shape=(32, 32))
+    images, targets = networks.images(model), networks.targets(columns=1)
+    counts = []
+    for run in (lambda: model.network(images), lambda: explain("gradcam:layer=relu2", model, images, targets)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            run()
+        counts.append(counter.get_total_flops())
+    assert counts[0] <= counts[1] <= 1.05 * counts[0]

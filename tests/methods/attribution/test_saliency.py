@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import networks
 import pytest
 import torch
 from captum.attr import Saliency
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Model, Randomness
@@ -66,3 +69,17 @@ def test_score_is_the_mean_of_the_largest_twentieth_of_pixels() -> None:
     slopes = Saliency(model.network).attribute(images.clone().requires_grad_(), target[:, 0])
     expected = slopes.amax(1).flatten(1).sort(dim=1, descending=True).values[:, :13].mean(1)  # 5 % of 256, rounded up
     torch.testing.assert_close(explain("absolute", model, images, target).scores[:, 0], expected)
+
+
+def operations(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops())
+
+
+def test_one_target_costs_one_forward_and_one_backward_to_the_pixels() -> None:
+    model = networks.cnn(shape=(32, 32))
+    images, target = networks.images(model), networks.targets(columns=1)
+    with torch.no_grad():
+        forward = operations(lambda: model.network(images))
+    assert operations(lambda: explain("absolute", model, images, target)) == 2 * forward
