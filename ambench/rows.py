@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ambench import registry, statistics
-from ambench.core import Cost, Method, Values
+from ambench.core import Cost, Method
 from ambench.judge import Verdict
 from ambench.plan import Cell, Given
 from ambench.record import Record, Status
@@ -23,7 +23,8 @@ def records(bench: Workbench, verdict: Verdict) -> list[Record]:
         status: Status = "failed" if verdict.failed else "skipped"
         return [_record(bench, verdict, status=status, error=verdict.reason)]
     if verdict.metric.reads is Cost:
-        return [_record(bench, verdict, **_median(verdict.values))]
+        repeats = statistics.middle(verdict.values.values.cpu(), verdict.values.defined.cpu())
+        return [_record(bench, verdict, **vars(repeats))]
     said, key = verdict.values, (bench.cell.seed, bench.cell.dataset)
     summaries = statistics.summarise(
         said.values.cpu(),
@@ -54,13 +55,6 @@ def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:
             "flat": said.flat.cpu().flatten().numpy(),
         }
     )
-
-
-def _median(values: Values) -> dict[str, Any]:
-    """Return the middle of a cost's repeats, which one slow repeat does not move; a cost belongs to no concept."""
-    known = values.values[values.defined]
-    value = float(known.quantile(0.5)) if len(known) else None
-    return {"value": value, "n": len(known), "n_undefined": int((~values.defined).sum())}
 
 
 def _names(bench: Workbench, verdict: Verdict) -> tuple[str, ...]:

@@ -27,6 +27,17 @@ class Summary:
     n_flat: int = 0
 
 
+def middle(values: ArrayLike, defined: ArrayLike) -> Summary:
+    """Return the median of a cost's repeats, which one slow repeat does not move, without an interval.
+
+    >>> middle([[1.0], [2.0], [90.0]], [[True], [True], [True]]).value
+    2.0
+    """
+    known = np.asarray(values, dtype=np.float64)[np.asarray(defined, dtype=bool)]
+    missing = int(np.asarray(defined).size - known.size)
+    return Summary(float(np.median(known)) if known.size else None, None, None, known.size, missing)
+
+
 def summarise(
     values: ArrayLike,
     defined: ArrayLike,
