@@ -174,8 +174,9 @@ def judged(metric: Metric[Any], asked: Case, answer: Answer, batch: int | None =
     columns, channels, extent = asked.targets.shape[1], asked.images.shape[1], tuple(asked.images.shape[2:])
     examples = case(60, extent, channels, columns, "calibrate")
     learned = learn(metric, [trial(examples, answer)])
-    size = batch or len(asked)
-    parts = [asked.select(range(start, min(start + size, len(asked)))) for start in range(0, len(asked), size)]
+    size = batch or max(1, len(asked))
+    starts = range(0, max(1, len(asked)), size)
+    parts = [asked.select(range(start, min(start + size, len(asked)))) for start in starts]
     return measure(metric, [trial(part, answer) for part in parts], learned)
 
 
