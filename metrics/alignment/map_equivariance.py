@@ -22,7 +22,8 @@ class MapEquivariance(Robustness[Heatmaps]):
 
     Ours, after Lysnaes-Larsen et al. 2025. After a geometric change only pixels that stayed in the frame count. Where
     either map is constant the correlation is 0. A map that looks at nothing but the place (`centre_gaussian`) keeps
-    still under a change of light and does not follow a movement.
+    still under a change of light and does not follow a movement. Defined for images that show the concept: of others
+    an empty map is the right one.
 
     >>> from ambench.core import Case, Concepts, Truth
     >>> truth, images = Truth(torch.tensor([[True]])), torch.rand(1, 1, 8, 8)
@@ -37,6 +38,7 @@ class MapEquivariance(Robustness[Heatmaps]):
     better: ClassVar[Better] = "higher"
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     chance: ClassVar[float | None] = 0.0
+    needs: ClassVar[tuple[str, ...]] = ("present",)
 
     correlation: Correlation = "pearson"
 
@@ -55,7 +57,8 @@ class MapEquivariance(Robustness[Heatmaps]):
             return correlation(*pair, _rows(in_frame), self.correlation).view(maps.shape[:2])
 
         flat = constant(_rows(maps), torch.ones_like(_rows(maps), dtype=torch.bool)).view(maps.shape[:2])
-        return Values.of(*mean_over(self.changes(trial), agreement), flat)
+        agreed, kept = mean_over(self.changes(trial), agreement)
+        return Values.of(agreed, kept & trial.case.truth.present.bool(), flat)
 
 
 def _rows(maps: Tensor) -> Tensor:
