@@ -130,7 +130,9 @@ def _score_case(verdict: Verdict, whole: Trial[Any], page: _Pages, position: int
     here = _first(whole, count) if count < len(whole.case) else whole
     values = verdict.metric.score(replace(here, calibration=calibration))
     if values is None:
-        verdict.reason = f"the dataset does not know what {verdict.spec} needs ({', '.join(verdict.metric.needs)})"
+        missing = [need for need in verdict.metric.needs if getattr(whole.case.truth, need) is None]
+        needs = ", ".join(missing or ["examples to calibrate on"])
+        verdict.reason = f"the dataset does not know what {verdict.spec} needs ({needs})"
         return
     page.add(here.case, scores=here.explanation.scores, values=values.values, defined=values.defined, flat=values.flat)
 
