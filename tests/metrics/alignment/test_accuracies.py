@@ -143,6 +143,16 @@ def test_a_concept_that_calibration_did_not_show_is_undefined() -> None:
     assert torch.equal(values.defined, tested.targets != 1)
 
 
+def test_a_concept_that_calibration_was_not_asked_for_is_undefined() -> None:
+    metric = registry.load("metrics", "normal_accuracy")
+    examples = trials.case(40, columns=1, part="calibrate")
+    asked = examples.select([row for row in range(40) if examples.targets[row] < 2])
+    learned = trials.learn(metric, [trials.trial(asked, trials.seen)])
+    tested = trials.case(40)
+    values = trials.measure(metric, [trials.trial(tested, trials.seen)], learned)
+    assert torch.equal(values.defined, tested.targets < 2)
+
+
 def test_scores_of_an_independent_coin_are_right_half_of_the_time() -> None:
     draw = generator("coin")
     present = torch.rand(4000, 1, generator=draw) < 0.2
