@@ -11,7 +11,7 @@ from typing import Any
 
 from ambench import models as model_names
 from ambench import plan, provenance, registry
-from ambench.core import Dataset, InputError, Method, Metric, Model
+from ambench.core import Dataset, InputError, Method, Metric, Model, nearest
 from ambench.engine import default_jobs, execute
 from ambench.plan import NOTHING_GIVEN, Cell, Given
 from ambench.results import Results
@@ -89,18 +89,30 @@ def run_suite(
 
 
 def planned(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
-    """Return a suite's cells once its device is there and all its models can be made; raises InputError otherwise."""
+    """Return a suite's cells once its device is there and all its models can be made; raises InputError otherwise.
+
+    A dataset whose labels are numbers beyond a model's output units is refused too.
+    """
     model_names.check_device(suite.device)
     cells = plan.cells(suite, given)
     for name in dict.fromkeys(cell.model for cell in cells):
-        if name not in given.models:
-            _require_model(name)
+        model = given.models[name] if name in given.models else _made(name)
+        for dataset in dict.fromkeys(cell.dataset for cell in cells if cell.model == name):
+            _require_units(model, given.load("datasets", dataset))
     return cells
 
 
-def _require_model(name: str) -> None:
+def _require_units(model: Model, dataset: Dataset) -> None:
+    """Refuse a label that can only be meant as an output unit and is none; other names may get a unit of their own."""
+    for name in dataset.names:
+        if name.isdecimal() and name not in model.units:
+            hint = nearest(name, model.units)
+            raise InputError(f"label '{name}' is no output unit of model '{model.name}'; {hint}")
+
+
+def _made(name: str) -> Model:
     try:
-        model_names.resolve(name, "cpu")
+        return model_names.resolve(name, "cpu")
     except InputError:
         raise
     except Exception as error:  # a factory of somebody else's may raise anything

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 import ambench
+from ambench.core import InputError
 from ambench.evaluation import planned
 from ambench.suite import Suite
 from ambench.toy import COLOURS, Squares
@@ -74,3 +75,17 @@ def test_a_label_that_the_model_does_not_know_says_which_it_may_have_meant(tmp_p
     assert {row.status for row in results.records} == {"skipped"}
     assert "'gren' has no output unit" in results.records[0].error
     assert "did you mean 'green'?" in results.records[0].error
+
+
+def test_a_label_that_is_a_number_out_of_range_is_refused_before_anything_runs(tmp_path):
+    factory = tmp_path / "factory.py"
+    factory.write_text(
+        "from torch import nn\n\n\ndef two():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())\n"
+        "    net.input_shape = (3, 16, 16)\n    return net\n"
+    )
+    for number, image in enumerate(Squares().concepts("fit").images[:2]):
+        save(image, tmp_path / "images" / f"{number}.png")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,1\n1.png,2\n")
+    with pytest.raises(InputError, match=r"label '2' is no output unit of model .*; valid: 0, 1"):
+        ambench.evaluate(f"python:{factory}:two", "gradcam", f"folder:{tmp_path}", "map_equivariance", jobs=0)
