@@ -85,13 +85,7 @@ def run(
     axes = {"models": models, "methods": methods, "datasets": datasets, "metrics": metrics}
     conditions = {"limit": limit, "device": device, "batch_size": batch_size, "timeout_seconds": timeout}
     asked = Suite.from_flags(suite, **axes, seed=seed, **conditions)
-    if dry_run:
-        from ambench.catalogue import outline
-        from ambench.evaluation import planned
-
-        typer.echo(outline(planned(asked)))
-    else:
-        _run(asked, out, jobs, quiet)
+    _outline(asked) if dry_run else _run(asked, out, jobs, quiet)
 
 
 @app.command("list")
@@ -211,6 +205,13 @@ def main() -> None:
             raise
         typer.echo(f"ambench: {error}", err=True)
         sys.exit(2)
+
+
+def _outline(suite: Suite) -> None:
+    from ambench.catalogue import outline
+    from ambench.evaluation import planned
+
+    typer.echo(outline(planned(suite)))
 
 
 def _run(suite: Suite, out: Path | None, jobs: int | None, quiet: bool) -> None:
