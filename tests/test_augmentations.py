@@ -122,6 +122,7 @@ def test_what_a_shift_pushes_out_is_not_visible() -> None:
     shift = -(find("translate").move(columns, 2, randomness)[:, 0, 32, 32] - 32)
     assert visible[shift <= -4].eq(0).all()
     assert visible[shift >= 0].gt(0.7).all()
+    assert visible.max() <= 1 + 1e-6  # nothing comes in from outside
     assert (shift <= -4).any()
 
 
