@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import PROTO, UnpicklingError
@@ -58,7 +59,9 @@ def digest(path: Path) -> str:
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle's version; what matters is said below
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         with path.open("rb") as file:
             pickled = file.read(1) == PROTO[:1]
@@ -68,7 +71,7 @@ def _read_torch(path: Path) -> object:
             f"'{path}' is a pickle of more than tensors; torch's weights_only refused it, and it is not run: "
             "save the plain state dict, or safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # bytes that are no weights make the reader stumble in any way
         raise InputError(f"'{path}' is no weights file, or only part of one") from error
 
 

@@ -106,7 +106,6 @@ def test_a_folder_that_vanishes_stops_the_workers(tmp_path: Path) -> None:
     planned = cells(asked)
     store = Store.create(tmp_path / "run", provenance.manifest("run", {}, {cell.id: {} for cell in planned}))
     for name in ("cells", "values"):
-        (tmp_path / "run" / name).rmdir()
         (tmp_path / "run" / name).write_text("a file where a folder should be")
     with pytest.raises(InputError, match="cannot be written"):
         list(execute(planned, store, jobs=2))

@@ -107,9 +107,16 @@ def test_killed_at_any_moment_it_resumes_to_the_same_table(suite: Path, tmp_path
     }
 
 
+def hear_interrupts() -> None:
+    """A shell lets what it starts in the background ignore Ctrl-C, and the tests may run there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(suite: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(command(suite, out), start_new_session=True, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(suite, out), start_new_session=True, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
     until(lambda: len(written(out)) > 0)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
