@@ -1,8 +1,8 @@
 """One cell becomes rows, whatever happens in it."""
 
 import pytest
-
 import toys
+
 from ambench.plan import Cell
 from ambench.run import run_cell
 
@@ -114,7 +114,9 @@ def test_a_cost_cell_measures_what_an_explanation_takes():
     assert rows["seconds_per_image", "all"].n == 5
     repeats = result.values[result.values.metric == "seconds_per_image"].value
     assert rows["seconds_per_image", "all"].value == repeats.median() > 0
-    assert rows["model_passes", "all"].value == pytest.approx(1 + (256 + 4) / 384)  # forward: 3 x 2 x 64 products; map: 2 x 2 x 64; score: 2 x 2
+    assert rows["model_passes", "all"].value == pytest.approx(
+        1 + (256 + 4) / 384
+    )  # forward: 3 x 2 x 64 products; map: 2 x 2 x 64; score: 2 x 2
     assert rows["peak_gpu_mib", "all"].value is None
 
 
