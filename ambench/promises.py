@@ -43,7 +43,7 @@ TOLERANCE = 1e-5
 def of(kind: Kind, plugin: Any) -> Sequence[Promise]:
     """Return what a plugin of this kind promises."""
     if kind == "datasets":
-        return (same_images_twice, test_images_are_no_examples)
+        return (same_images_twice, examples_hold_no_test_image)
     if kind == "metrics":
         known = {name for name, value in vars(next(iter(Squares())).truth).items() if value is not None}
         judged = plugin.reads is not Cost and plugin.better != "neither" and known.issuperset(plugin.needs)
@@ -132,7 +132,7 @@ def same_images_twice(dataset: Dataset) -> str | None:
     return None
 
 
-def test_images_are_no_examples(dataset: Dataset) -> str | None:
+def examples_hold_no_test_image(dataset: Dataset) -> str | None:
     """No test image is among the examples, and no example is in both parts."""
     parts = [dataset.concepts("fit").images, dataset.concepts("calibrate").images, *(case.images for case in dataset)]
     digests = [{image.numpy().tobytes() for image in part} for part in parts]

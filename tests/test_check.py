@@ -139,7 +139,7 @@ def test_a_metric_is_caught_at_what_it_does_wrong(metric: Metric[Heatmaps], name
 
 @pytest.mark.parametrize(
     ("dataset", "names"),
-    [(Squares(), set()), (Same(), {"test_images_are_no_examples"}), (Changing(), {"same_images_twice"})],
+    [(Squares(), set()), (Same(), {"examples_hold_no_test_image"}), (Changing(), {"same_images_twice"})],
 )
 def test_a_dataset_is_caught_at_what_it_does_wrong(dataset: Dataset, names: set[str]) -> None:
     assert broken(dataset, "datasets") == names
