@@ -64,7 +64,8 @@ class Stages:
 def out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that memory ran out, on the device or on the host."""
     text = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in text
+    said = any(words in text for words in ("can't allocate memory", "not enough memory", "out of memory"))
+    return said or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def _run(cell: Cell, folder: Path | None, given: Given, stages: Stages, halved: bool = False) -> CellResult:
