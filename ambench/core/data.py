@@ -1,0 +1,147 @@
+"""Images with what they show: examples for methods, truth for metrics, and the cases of a test part."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+Part = Literal["fit", "calibrate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Concepts:
+    """All that a method may learn from: images [N, *input], what they show [N, K] bool, masks [N, K, *extent] or None.
+
+    `keeps` names, per concept, the augmentations that leave it
+    what it is (None: all of them do).
+    """
+
+    names: tuple[str, ...]
+    images: Tensor
+    present: Tensor
+    masks: Tensor | None = None
+    ids: tuple[str, ...] = ()
+    keeps: Mapping[str, tuple[str, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """The mean value of each channel [C], .5 where there are no images."""
+        if not len(self.images):
+            return torch.full((self.images.shape[1],), 0.5, device=self.images.device)
+        return self.images.mean([0, *range(2, self.images.ndim)])  # [C]
+
+    def positives(self, concept: int) -> Tensor:
+        """Return the images that show concept number `concept` [n, *input]."""
+        return self.images[self.present[:, concept]]
+
+    def negatives(self, concept: int) -> Tensor:
+        """Return the images that do not show it [n, *input]."""
+        return self.images[~self.present[:, concept]]
+
+    def to(self, device: torch.device | str) -> Concepts:
+        """Return the same examples on another device."""
+        masks = None if self.masks is None else self.masks.to(device)
+        return replace(self, images=self.images.to(device), present=self.present.to(device), masks=masks)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a metric may check against; methods never receive it. None means that the dataset does not know.
+
+    present [B, T] bool; masks [B, T, *extent] bool; distractors [B, *extent] bool: certainly none of the concepts;
+    object [B, *extent] bool: the whole thing shown; surface [B, *extent] bool: where its texture shows;
+    hard [B, T] bool: context and concept disagree; weight [B, T]: how much more often such a pair occurs where the
+    examples come from than here; shape, texture [B]: class index by each cue.
+    """
+
+    present: Tensor
+    masks: Tensor | None = None
+    distractors: Tensor | None = None
+    object: Tensor | None = None
+    surface: Tensor | None = None
+    hard: Tensor | None = None
+    weight: Tensor | None = None
+    shape: Tensor | None = None
+    texture: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Truth:
+        """Return the truth with `change` applied to every tensor it has."""
+        known = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(self, **{name: change(value) for name, value in known.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """Some images of a dataset's test part and what is asked of them.
+
+    images [B, *input] in [0, 1]; targets [B, T] long: which of the dataset's K concepts are asked of each image;
+    ids [B]: unique and stable names of the images.
+    """
+
+    images: Tensor
+    targets: Tensor
+    truth: Truth
+    ids: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, rows: Sequence[int]) -> Case:
+        """Return some of the images, in the order of `rows`."""
+        index = torch.as_tensor(list(rows), dtype=torch.long)
+        return Case(
+            self.images[index.to(self.images.device)],
+            self.targets[index.to(self.targets.device)],
+            self.truth.map(lambda tensor: tensor[index.to(tensor.device)]),
+            tuple(self.ids[row] for row in rows),
+        )
+
+    def to(self, device: torch.device | str) -> Case:
+        """Return the same case on another device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device)
+
+        return replace(self, images=move(self.images), targets=move(self.targets), truth=self.truth.map(move))
+
+
+class Dataset(ABC):
+    """Three disjoint parts: `fit` (what methods see), `calibrate` (thresholds), and the test part, by iteration.
+
+    A dataset is a frozen dataclass whose fields are its settings; iterating twice gives the same cases.
+    """
+
+    name: ClassVar[str]
+    citation: ClassVar[str] = "ambench"
+
+    @property
+    @abstractmethod
+    def revision(self) -> str:
+        """Version of the data: same revision and settings, same pixels."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """The K concepts, in the order that `Case.targets` counts them."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names that `Truth.shape` and `Truth.texture` index (empty: they are not known)."""
+        return ()
+
+    @abstractmethod
+    def concepts(self, part: Part) -> Concepts:
+        """Return the examples of one of the two parts that methods and thresholds may use."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Case]:
+        """Yield the test part."""

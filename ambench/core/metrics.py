@@ -1,0 +1,124 @@
+"""What scores an explanation: the trial a metric judges, the values it says, and the ledger of them all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from ambench.core.data import Case, Concepts, Truth
+from ambench.core.errors import InputError
+from ambench.core.explanations import Explanation, Scores
+from ambench.core.model import Model
+from ambench.core.randomness import Randomness
+
+Better = Literal["higher", "lower", "neither"]
+E = TypeVar("E", bound=Explanation)
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """What a metric says: values [B, T] float64, one for each image (or portrait, or concept) and concept asked.
+
+    `defined` [B, T] bool: False where there is no truth to hold the answer against: such a value is left out and
+    counted. `flat` [B, T] bool: True where there was no answer (a constant map, a dead unit): the value is then what a
+    flat map or a coin scores, and counted.
+    """
+
+    values: Tensor
+    defined: Tensor
+    flat: Tensor
+
+    @staticmethod
+    def of(values: Tensor, defined: Tensor | None = None, flat: Tensor | None = None) -> Values:
+        """Return values with everything defined and nothing flat unless told; undefined places hold 0."""
+        values = values.double()
+        defined = torch.ones_like(values, dtype=torch.bool) if defined is None else defined.bool()
+        flat = torch.zeros_like(defined) if flat is None else flat.bool() & defined
+        return Values(torch.where(defined, values, torch.zeros_like(values)), defined, flat)
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """What is known of every (image, concept) pair once all cases are through; tensors [N, T] without pictures.
+
+    `observations` [N, T, …] are what a metric's `observe` returned; `truth` has no masks.
+    """
+
+    ids: tuple[str, ...]
+    targets: Tensor
+    scores: Tensor
+    truth: Truth
+    observations: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Trial(Generic[E]):
+    """One method's answer to one case, and all that is needed to judge it.
+
+    `localise(images, case)` answers again for changed images of the same case. `panel` are the other models.
+    `shared` is a store for one case: what one metric computed, the next need not. `calibration` is the metric's own.
+    `classes` are the dataset's names of what `Truth.shape` and `Truth.texture` count.
+    For portraits the case holds the portraits as images, for directions the calibration examples.
+    """
+
+    model: Model
+    case: Case
+    explanation: E
+    concepts: Concepts
+    randomness: Randomness
+    units: Tensor
+    localise: Callable[[Tensor, Case], Scores] | None = None
+    panel: tuple[Model, ...] = ()
+    calibration: Any = None
+    shared: dict[Hashable, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+
+    def reexplain(self, images: Tensor) -> Scores:
+        """Return the answer for changed images [B, *input] of this case, with the same ids and so the same noise."""
+        if self.localise is None:
+            raise InputError("this trial cannot explain again: its explanation is not about images")
+        return self.localise(images, self.case)
+
+    def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return what was computed under this key for this case, computing it the first time."""
+        if key not in self.shared:
+            self.shared[key] = compute()
+        return self.shared[key]
+
+
+class Metric(ABC, Generic[E]):
+    """Scores one kind of explanation. A metric is a frozen dataclass in a file of its own name.
+
+    The harness calls, for each calibration case, `observe`; once, `calibrate` with all of them; for each test case,
+    `score`; and once, `finish` with all values. Only `score` must be written.
+    """
+
+    version: ClassVar[int] = 1
+    reads: ClassVar[type[Any]]
+    better: ClassVar[Better]
+    range: ClassVar[tuple[float, float]]
+    chance: ClassVar[float | None] = None  # what a coin or a flat map scores; None: depends on the image
+    needs: ClassVar[tuple[str, ...]] = ()  # fields of Truth without which it returns None
+    citation: ClassVar[str] = "ambench"
+    limit: int | None = None  # score only the first so many images: for metrics that explain again and again
+
+    def observe(self, trial: Trial[E]) -> Tensor | None:
+        """Return what to remember of a calibration case [B, T, …], or None."""
+        return None
+
+    def calibrate(self, ledger: Ledger) -> Any:
+        """Return the frozen thresholds that `score` will find in `trial.calibration`."""
+        return None
+
+    @abstractmethod
+    def score(self, trial: Trial[E]) -> Values | None:
+        """Return one value for each image and concept asked; None exactly when the truth it needs is missing."""
+
+    def finish(self, values: Values, ledger: Ledger) -> Values:
+        """Return the final per-image values, once those of all images are known (weights, spreads)."""
+        return values
