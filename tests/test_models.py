@@ -41,8 +41,6 @@ def small() -> nn.Module:
 
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_embedded_names_give_the_embedded_networks(name):
-    if not (zoo.WEIGHTS / f"{name}.safetensors").exists() and "untrained" not in name:
-        pytest.skip(f"the weights of {name} are not there yet")
     model = resolve(name)
     x = networks.images(model, 2)
     torch.testing.assert_close(features.logits(model, x), zoo.network(name)(x), rtol=0, atol=1e-5)
