@@ -77,7 +77,7 @@ def test_every_package_that_the_source_imports_is_a_dependency():
     called = {"sklearn": "scikit-learn", "yaml": "PyYAML", "jinja2": "Jinja2", "PIL": "pillow"}
     needed = {called.get(name, name) for name in imported - {"ambench", "__future__"} - set(sys.stdlib_module_names)}
     listed = {entry.partition(">=")[0] for entry in settings()["project"]["dependencies"]}
-    optional = {"numpy", "timm", "ray"}  # numpy comes with scipy and pandas; the others are extras, imported when named
+    optional = {"numpy", "timm"}  # numpy comes with scipy and pandas; timm is an extra, imported when named
     assert needed - optional <= listed
 
 
