@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ambench import cost, explanations
+from ambench import cost, explanations, registry
 from ambench.core import (
     AttributionMethod,
     Case,
@@ -20,7 +22,9 @@ from ambench.core import (
     Portraits,
     ProbeMethod,
     Randomness,
+    Rival,
     Scores,
+    Skipped,
     SynthesisMethod,
 )
 from ambench.workbench import Workbench
@@ -30,11 +34,21 @@ Localise = Callable[[Tensor, Case], Scores]
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a method gave back for a cell; `localise` is None where portraits cannot be lifted to directions."""
+    """What a method gave back for a cell; `localise` is None where portraits cannot be lifted to directions.
+
+    `rivals` are the probes that it was told apart from, and why some cannot be had; `folder` is where they are kept.
+    """
 
     explanation: Portraits | Directions | None
     localise: Localise | None
     fit_seconds: float
+    folder: Path | None = None
+    rivals: dict[str, Rival | Skipped] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> Mapping[int, str]:
+        """Why some concepts, by number, have no answer."""
+        return self.explanation.missing if isinstance(self.explanation, Directions) else {}
 
 
 def answer(bench: Workbench, kept: Path | None) -> Answer:
@@ -43,6 +57,31 @@ def answer(bench: Workbench, kept: Path | None) -> Answer:
         return Answer(None, _attribute(bench, bench.method), 0.0)
     explanation, seconds = _read(kept, bench) or _make(bench, kept)
     return Answer(explanation, _lift(bench, explanation), seconds)
+
+
+def kept_at(bench: Workbench, folder: Path | None) -> Path | None:
+    """Return where a cell's explanation is kept: named by all that decides it, whatever metrics are asked of it."""
+    if folder is None:
+        return None
+    cell = bench.cell
+    what = (cell.model, bench.model.weights, cell.method, cell.dataset, bench.dataset.revision, cell.seed, cell.device)
+    text = "\x1f".join(map(str, (*what, registry.code_digest(bench.method))))
+    return folder / "explanations" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+
+
+def rival(bench: Workbench, name: str, folder: Path | None) -> Rival:
+    """Return another probe on the same cell, with the settings that it shares with the cell's own method.
+
+    Raises Skipped with the reason where that probe cannot be had.
+    """
+    kind = registry.find("methods", name)
+    shared = {f.name: getattr(bench.method, f.name) for f in fields(kind) if hasattr(bench.method, f.name)}
+    method = kind(**shared)
+    other = replace(bench, method=method, cell=replace(bench.cell, method=registry.spec_of(method)))
+    found = answer(other, kept_at(other, folder))
+    if not isinstance(found.explanation, Directions) or found.localise is None:
+        raise InputError(f"'{name}' is no probe, so it cannot be a probe's rival")
+    return Rival(found.explanation, found.localise)
 
 
 def _attribute(bench: Workbench, method: AttributionMethod) -> Localise:
@@ -84,6 +123,8 @@ def _write(path: Path, explanation: Portraits | Directions, seconds: float) -> N
     fields = {k: v for k, v in vars(explanation).items() if isinstance(v, Tensor)}
     tensors = fields | {f"details.{name}": value for name, value in details.items()}
     notes = {k: v for k, v in vars(explanation).items() if isinstance(v, str)} | {"fit_seconds": repr(seconds)}
+    if isinstance(explanation, Directions):
+        notes["missing"] = json.dumps({str(number): why for number, why in explanation.missing.items()})
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(f".{torch.randint(1 << 62, (), generator=torch.Generator()).item():x}.part")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished, notes)
@@ -104,4 +145,7 @@ def _read(path: Path | None, bench: Workbench) -> tuple[Portraits | Directions, 
     if isinstance(bench.method, SynthesisMethod):
         return Portraits(**tensors), seconds
     details = {k.removeprefix("details."): tensors.pop(k) for k in list(tensors) if k.startswith("details.")}
-    return Directions(**tensors, layer=notes["layer"], pooling=notes["pooling"], details=details), seconds
+    missing = {int(number): why for number, why in json.loads(notes["missing"]).items()}
+    return Directions(
+        **tensors, layer=notes["layer"], pooling=notes["pooling"], details=details, missing=missing
+    ), seconds

@@ -15,6 +15,7 @@ from ambench.core import Dataset, InputError, Method, Metric, Model, nearest
 from ambench.engine import default_jobs, execute
 from ambench.plan import NOTHING_GIVEN, Cell, Given
 from ambench.results import Results
+from ambench.sharing import forget_activations
 from ambench.store import Store
 from ambench.suite import Suite
 from ambench.worker import Done
@@ -85,6 +86,8 @@ def run_suite(
     with nullcontext(lambda done: None) if watch is None else watch(left) as tell:
         for done in execute(left, store, count, suite.timeout_seconds, given):
             tell(done)
+    if not store.unfinished():
+        forget_activations(store.path)
     return store
 
 

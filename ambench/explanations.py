@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ambench import features
-from ambench.core import Concepts, Directions, Heatmaps, InputError, Model, Portraits
+from ambench.activations import Read, read
+from ambench.core import Concepts, Directions, Heatmaps, InputError, Layer, Model, Portraits, Reading
 
 SMALLEST_NORM = 1e-8  # a shorter vector is a dead direction
 
@@ -32,7 +33,8 @@ def directions(
     _check_lift(portraits, units, contrast)
     layer = model.at(layer).name
     made = features.pool(features.read(model, portraits.images, [layer])[layer], pooling).double()
-    seen = features.pool(features.read(model, contrast.images, [layer])[layer], pooling).double()
+    wanted = Read(layer, pooling)
+    seen = read(model, contrast.images, [wanted])[wanted].whole().double()
     alive = portraits.alive.to(made.device)
     starts, ends = [], []
     for concept, unit in enumerate(units.tolist()):
@@ -62,17 +64,26 @@ def localise(model: Model, directions: Directions, images: Tensor, targets: Tens
     """Return where images [B, *input] show the concepts of some directions, `targets` [B, T] counting them.
 
     The concept localization map is the direction's own logit, cell by cell, bias inside: its mean over cells (`mean`)
-    or its sum (`none`) is the score. With `max` the map is that of `mean`, and the score that of the pooled features.
+    or its sum (`none`) is the score, with `peak` its largest cell. With `max` and `class` the map is that of `mean`,
+    and the score that of the pooled features.
     """
-    grid = features.read(model, images, [directions.layer])[directions.layer]
+    layer = model.at(directions.layer)
+    output = features.output(model, images, layer.name)
+    grid = layer.as_grid(output)
     vectors, bias = directions.vectors.to(grid), directions.bias.to(grid)
     targets = targets.to(grid.device)
     _check_directions(vectors, grid, targets, directions)
     maps = cell_logits(grid, vectors, bias)  # [B, K, *cells]
-    pooled = features.pool(grid, directions.pooling).flatten(1)
-    scores = pooled @ vectors.flatten(1).T + bias  # [B, K]
+    scores = _logits(layer, output, maps, vectors, bias, directions.pooling)  # [B, K]
     rows = torch.arange(len(images), device=grid.device).unsqueeze(1)  # [B, 1]
     return Heatmaps(scores[rows, targets], upsample(maps[rows, targets], images.shape[2:]))
+
+
+def _logits(layer: Layer, output: Tensor, maps: Tensor, vectors: Tensor, bias: Tensor, pooling: Reading) -> Tensor:
+    """Return the directions' own logits [B, K]."""
+    if pooling == "peak":
+        return maps.flatten(2).amax(2)
+    return features.pooled(layer, output, pooling).flatten(1) @ vectors.flatten(1).T + bias
 
 
 def cell_logits(grid: Tensor, vectors: Tensor, bias: Tensor) -> Tensor:

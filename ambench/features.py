@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ambench.core import InputError, Layer, Model
+from ambench.core import Pooling as Pooling  # how a grid becomes features
 from ambench.forward import Forward
 from ambench.forward import frozen as frozen  # for methods that run the network themselves
-
-Pooling = Literal["mean", "max", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +39,13 @@ def read(model: Model, images: Tensor, layers: Sequence[str] | None = None, chun
     return {name: model.at(name).as_grid(torch.cat([part[name] for part in parts])) for name in names}
 
 
+def output(model: Model, images: Tensor, layer: str | None = None) -> Tensor:
+    """Return a layer's own output for images, without gradient, prefix tokens and all."""
+    name = model.at(layer).name
+    with torch.no_grad(), Forward(model, [name], stop=True) as forward:
+        return forward(images)[0][name]
+
+
 def logits(model: Model, images: Tensor, chunk: int = 64) -> Tensor:
     """Return the network's answer [B, U], without gradient, `chunk` images at a time."""
     with torch.no_grad(), Forward(model, []) as forward:
@@ -50,13 +55,26 @@ def logits(model: Model, images: Tensor, chunk: int = 64) -> Tensor:
 def pool(grid: Tensor, pooling: Pooling) -> Tensor:
     """Return a grid [B, C, *cells] averaged or maximised over its cells [B, C], or as it is (`none`).
 
+    A grid has no class token any more: ask `pooled` for that.
+
     >>> pool(torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]]), "mean")
     tensor([[3.]])
     """
+    if pooling == "class":
+        raise InputError("a grid of cells has no class token; pool it by mean, max or none")
     cells = tuple(range(2, grid.ndim))
     if pooling == "none" or not cells:
         return grid
     return grid.mean(cells) if pooling == "mean" else grid.amax(cells)
+
+
+def pooled(layer: Layer, output: Tensor, pooling: Pooling) -> Tensor:
+    """Return a layer's own output as pooled features [B, C] or [B, C, *cells] (`none`); InputError without a token."""
+    if pooling != "class":
+        return pool(layer.as_grid(output), pooling)
+    if layer.as_class is None:
+        raise InputError(f"layer '{layer.name}' has no class token; pool it by mean, max or none")
+    return layer.as_class(output)
 
 
 # ------------------------------------------------------------------------------------------------ gradients

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ambench.answer import Answer
-from ambench.core import Case, Ledger, Metric, Portraits, Scores, Trial, Truth, Values
+from ambench.answer import Answer, rival
+from ambench.core import (
+    Case,
+    Directions,
+    Ledger,
+    Metric,
+    Pairs,
+    Portraits,
+    ProbeMethod,
+    Rival,
+    Scores,
+    Skipped,
+    Trial,
+    Truth,
+    Values,
+)
 from ambench.workbench import Workbench, as_case
 
 
@@ -24,10 +40,16 @@ class Verdict:
     targets: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
     reason: str | None = None
     failed: bool = False
+    skipped: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)  # concepts that the method has no answer for, and why
 
 
-def judge(bench: Workbench, answer: Answer) -> list[Verdict]:
-    """Return the verdict of every metric of the cell that can read the answer, each independent of the others."""
+def judge(bench: Workbench, answer: Answer, folder: Path | None = None) -> list[Verdict]:
+    """Return the verdict of every metric of the cell that can read the answer, each independent of the others.
+
+    `folder` is the run's: a rival probe's explanation is read from there, or kept there.
+    """
+    answer = replace(answer, folder=folder)
     verdicts = [Verdict(metric, spec) for metric, spec in zip(bench.metrics, bench.cell.metrics, strict=True)]
     image_verdicts = [v for v in verdicts if issubclass(v.metric.reads, Scores)]
     if image_verdicts and answer.localise is not None:
@@ -35,7 +57,18 @@ def judge(bench: Workbench, answer: Answer) -> list[Verdict]:
     for verdict in verdicts:
         if isinstance(answer.explanation, verdict.metric.reads):
             _guarded(verdict, _judge_explanation, bench, answer)
-    return [v for v in verdicts if v.values is not None or v.reason is not None]
+    said = [v for v in verdicts if v.values is not None or v.reason is not None]
+    return [_without_missing(bench, answer, verdict) for verdict in said]
+
+
+def _without_missing(bench: Workbench, answer: Answer, verdict: Verdict) -> Verdict:
+    """Leave out the pairs of concepts that the method has no answer for."""
+    if verdict.values is None or not answer.missing:
+        return verdict
+    gone = torch.isin(verdict.targets, torch.tensor(sorted(answer.missing)))
+    values = replace(verdict.values, defined=verdict.values.defined & ~gone.to(verdict.values.defined.device))
+    missing = {bench.dataset.names[number]: why for number, why in answer.missing.items()}
+    return replace(verdict, values=values, missing=missing)
 
 
 def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Trial[Any]:
@@ -51,7 +84,44 @@ def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Tri
         answer.localise,
         bench.panel,
         classes=bench.dataset.classes,
+        refit=_refit(bench),
+        rival=_rival(bench, answer),
+        pairs=lambda concept, count: _pairs(bench, concept, count),
     )
+
+
+def _refit(bench: Workbench) -> Callable[[Tensor], Sequence[Directions]] | None:
+    method = bench.method
+    if not isinstance(method, ProbeMethod):
+        return None
+    return lambda counts: method.refit(bench.model, bench.concepts, counts, bench.randomness)
+
+
+def _rival(bench: Workbench, answer: Answer) -> Callable[[str], Rival] | None:
+    if not isinstance(bench.method, ProbeMethod):
+        return None
+    known: dict[str, Rival | Skipped] = answer.rivals
+
+    def find(name: str) -> Rival:
+        if name not in known:
+            try:
+                known[name] = rival(bench, name, answer.folder)
+            except Skipped as reason:
+                known[name] = reason
+        found = known[name]
+        if isinstance(found, Skipped):
+            raise found
+        return found
+
+    return find
+
+
+def _pairs(bench: Workbench, concept: str, count: int) -> Pairs | None:
+    pairs = bench.dataset.pairs(concept, count)
+    if pairs is None:
+        return None
+    device = bench.model.device
+    return Pairs(pairs.shown.to(device), pairs.hidden.to(device), pairs.mask.to(device))
 
 
 @dataclass
@@ -74,7 +144,8 @@ class _Pages:
         return Ledger(tuple(self.ids), joined["targets"], joined["scores"], Truth(**known), joined.get("observations"))
 
     def values(self) -> Values:
-        return Values(*(torch.cat(self.tensors[name]) for name in ("values", "defined", "flat")))
+        values, defined, flat = (torch.cat(self.tensors[name]) for name in ("values", "defined", "flat"))
+        return Values(values, defined, flat)
 
 
 def _without_pictures(truth: Truth) -> Truth:
@@ -134,7 +205,8 @@ def _score_case(verdict: Verdict, whole: Trial[Any], page: _Pages, position: int
         needs = ", ".join(missing or ["examples to calibrate on"])
         verdict.reason = f"the dataset does not know what {verdict.spec} needs ({needs})"
         return
-    page.add(here.case, scores=here.explanation.scores, values=values.values, defined=values.defined, flat=values.flat)
+    parts = {"values": values.values, "defined": values.defined, "flat": values.flat, "observations": values.notes}
+    page.add(here.case, scores=here.explanation.scores, **parts)
 
 
 def _first(whole: Trial[Any], count: int) -> Trial[Any]:
@@ -158,8 +230,9 @@ def _judge_explanation(verdict: Verdict, bench: Workbench, answer: Answer) -> No
     if values is None:
         verdict.reason = f"nothing here that {verdict.spec} could hold the answer against"
         return
-    clusters = tuple(name.rsplit("/", 1)[0] for name in case.ids)  # restarts of a portrait are one cluster
-    verdict.values, verdict.ids, verdict.targets = values, clusters, case.targets.cpu()
+    clusters = tuple(name.rsplit("/", 1)[0] for name in values.ids or case.ids)  # restarts of a portrait are one
+    targets = torch.arange(len(bench.dataset.names)).expand(len(clusters), -1) if values.ids else case.targets.cpu()
+    verdict.values, verdict.ids, verdict.targets = values, clusters, targets
 
 
 def explanation_case(bench: Workbench, explanation: Any) -> Case:
@@ -175,12 +248,14 @@ def explanation_case(bench: Workbench, explanation: Any) -> Case:
 
 def _guarded(verdict: Verdict, work: Any, *arguments: Any) -> None:
     """Do a metric's part; an error fails this metric alone, and is kept as its reason."""
-    if verdict.failed:
+    if verdict.failed or verdict.skipped:
         return
     try:
         work(verdict, *arguments)
     except (MemoryError, torch.OutOfMemoryError):
         raise  # the cell is run again with half the batch
+    except Skipped as reason:  # it does not fit this method or these data
+        verdict.values, verdict.reason, verdict.skipped = None, str(reason), True
     except Exception as error:  # a plugin's mistake costs its own rows and no others
         verdict.values, verdict.failed = None, True
         verdict.reason = f"{type(error).__name__}: {error}"

@@ -51,6 +51,10 @@ class Tokens:
         grid = output[:, self.prefix :].transpose(1, 2)  # [B, C, cells]
         return grid.reshape(*grid.shape[:2], *self.cells)
 
+    def class_token(self, output: Tensor) -> Tensor:
+        """Return the first token [B, C] of tokens [B, prefix + cells, C]."""
+        return output[:, 0]
+
     def fits(self, shape: torch.Size) -> bool:
         """Return whether an output of this shape [B, tokens, C] has the declared layout."""
         return len(shape) == 3 and shape[1] == self.prefix + math.prod(self.cells)
@@ -94,8 +98,13 @@ def find(
         counts[call.name] = counts.get(call.name, 0) + 1
     once = [call for call in calls if counts[call.name] == 1 and call.name and not _inside_windows(network, call.name)]
     views = _grid_views(network, once, _dimensions(calls[-1]), last) | _token_views(network, once, tokens)
-    layers = {call.name: Layer(call.name, call.module, views[call.name]) for call in once if call.name in views}
+    layers = {call.name: _layer(call, views[call.name]) for call in once if call.name in views}
     return layers, _default(network, once, layers)
+
+
+def _layer(call: Call, view: AsGrid) -> Layer:
+    as_class = view.class_token if isinstance(view, Tokens) and view.prefix else None
+    return Layer(call.name, call.module, view, as_class)
 
 
 def _dimensions(call: Call) -> int:

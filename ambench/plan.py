@@ -123,6 +123,8 @@ def kinds_yielded(method: Method) -> tuple[type[Any], ...]:
 def fits(metric: Metric[Any], method: Method) -> bool:
     """Say whether a metric can read what a method yields; a method that only promises Scores may yield any of them."""
     wanted = metric.reads
+    if method.family not in metric.families:
+        return False
     yielded = kinds_yielded(method)
     return wanted is Cost or any(issubclass(k, wanted) or (k is Scores and issubclass(wanted, Scores)) for k in yielded)
 
@@ -155,8 +157,9 @@ def _refuse_idle_metrics(suite: Suite, asked: dict[_Key, tuple[str, ...]], given
     used = {name for names in asked.values() for name in names}
     for name in (name for grid in suite.grids if grid.metrics != "all" for name in grid.metrics):
         if given.canonical("metrics", name) not in used:
-            reads = given.load("metrics", name).reads.__name__
-            raise InputError(f"metric '{name}' reads {reads}, which no method of this suite gives: leave it out")
+            metric = given.load("metrics", name)
+            what = f"{metric.reads.__name__} of {' or '.join(metric.families)}"
+            raise InputError(f"metric '{name}' reads {what}, which no method of this suite gives: leave it out")
 
 
 def _cell(key: _Key, asked: dict[_Key, tuple[str, ...]], seed: int, suite: Suite, load: _Load, given: Given) -> Cell:

@@ -21,7 +21,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -192,8 +192,9 @@ def _settings(text: str, spec: str) -> dict[str, str]:
 
 def _decode(plugin: type[Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Text 'none' is None, and '+' separates the items of a tuple; the rest is converted by the field's type."""
-    tuples = {f.name for f in fields(plugin) if "tuple" in str(f.type)}
-    words = {f.name for f in fields(plugin) if "none" in str(f.type)}  # a Literal with a choice of that name
+    types = {name: str(kind) for name, kind in get_type_hints(plugin).items()}  # names of types resolved
+    tuples = {name for name, kind in types.items() if "tuple" in kind}
+    words = {name for name, kind in types.items() if "'none'" in kind}  # a Literal with a choice of that name
     return {k: v if v == "none" and k in words else _plain(v, k in tuples) for k, v in settings.items()}
 
 

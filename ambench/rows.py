@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from ambench import registry, statistics
 from ambench.core import Cost, Method
 from ambench.judge import Verdict
 from ambench.plan import Cell, Given
-from ambench.record import Record, Status
+from ambench.record import ALL, Record, Status
 from ambench.store import no_values
 from ambench.workbench import Workbench
 
@@ -35,7 +36,21 @@ def records(bench: Workbench, verdict: Verdict) -> list[Record]:
         key,
         said.flat.cpu(),
     )
-    return [_record(bench, verdict, concept=concept, **vars(summary)) for concept, summary in summaries.items()]
+    return [_summary(bench, verdict, concept, summary) for concept, summary in summaries.items()]
+
+
+def _summary(bench: Workbench, verdict: Verdict, concept: str, summary: statistics.Summary) -> Record:
+    """Return a concept's row; one that the method has no answer for says why, and the mean says what it is without."""
+    why = verdict.missing.get(concept)
+    if why is not None or (concept == ALL and summary.value is None and verdict.missing):
+        reason = why or "; ".join(verdict.missing.values())
+        return _record(
+            bench, verdict, concept=concept, **vars(replace(summary, value=None)), status="skipped", error=reason
+        )
+    without = (
+        f"without {', '.join(verdict.missing)}: {'; '.join(verdict.missing.values())}" if verdict.missing else None
+    )
+    return _record(bench, verdict, concept=concept, **vars(summary), error=without if concept == ALL else None)
 
 
 def values(bench: Workbench, verdict: Verdict) -> pd.DataFrame:

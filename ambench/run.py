@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ambench import answer as answers
-from ambench import cost, judge, pictures, registry, rows, workbench
+from ambench import cost, judge, pictures, rows, sharing, workbench
 from ambench.answer import Answer
 from ambench.core import Case, Cost, Heatmaps, Metric, Portraits, Skipped, Truth, Values
 from ambench.judge import Verdict
@@ -34,15 +33,16 @@ def run_cell(cell: Cell, folder: Path | None = None, given: Given = NOTHING_GIVE
     of memory, the cell is run once more with half the batch.
     """
     stages = Stages()
-    try:
-        return _run(cell, folder, given, stages)
-    except Exception as error:
-        if not out_of_memory(error):
+    with sharing.activations_of(cell, folder, given):
+        try:
+            return _run(cell, folder, given, stages)
+        except Exception as error:
+            if not out_of_memory(error):
+                return _failed(cell, given, stages, error)
+        try:
+            return _run(cell, folder, given, stages, halved=True)
+        except Exception as error:
             return _failed(cell, given, stages, error)
-    try:
-        return _run(cell, folder, given, stages, halved=True)
-    except Exception as error:
-        return _failed(cell, given, stages, error)
 
 
 class Stages:
@@ -74,9 +74,9 @@ def _run(cell: Cell, folder: Path | None, given: Given, stages: Stages, halved: 
         if halved:
             bench = replace(bench, batch_size=max(1, bench.batch_size // 2))
     with stages.stage("fit"):
-        found = answers.answer(bench, _kept(bench, folder))
+        found = answers.answer(bench, answers.kept_at(bench, folder))
     with stages.stage("judge"):
-        verdicts = judge.judge(bench, found) if cell.kind == "quality" else _cost_verdicts(bench, found)
+        verdicts = judge.judge(bench, found, folder) if cell.kind == "quality" else _cost_verdicts(bench, found)
     with stages.stage("pictures"):
         drawn = _draw(bench, found) if cell.kind == "quality" else {}
     with stages.stage("statistics"):
@@ -93,16 +93,6 @@ def _failed(cell: Cell, given: Given, stages: Stages, error: Exception) -> CellR
     reason = str(error) if isinstance(error, (Skipped, ValueError)) else f"{type(error).__name__}: {error}"
     records = rows.failure(cell, given, status, reason)
     return CellResult(cell.id, records, no_values(), {}, stages.seconds, status, reason)
-
-
-def _kept(bench: Workbench, folder: Path | None) -> Path | None:
-    """Return where this cell's explanation is kept: named by all that decides it, whatever metrics are asked of it."""
-    if folder is None:
-        return None
-    cell = bench.cell
-    what = (cell.model, bench.model.weights, cell.method, cell.dataset, bench.dataset.revision, cell.seed, cell.device)
-    text = "\x1f".join(map(str, (*what, registry.code_digest(bench.method))))
-    return folder / "explanations" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
 
 
 def _cost_verdicts(bench: Workbench, found: Answer) -> list[Verdict]:

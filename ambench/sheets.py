@@ -232,7 +232,8 @@ def _reason_notes(members: Iterable[Entry], name: Callable[[Entry], str]) -> lis
     """One note for each method, status and reason."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for entry in members:
-        if entry.row.status != "ok":
+        if entry.row.status != "ok" or entry.row.error:
             reason = " ".join((entry.row.error or "no reason given").split())
-            found.setdefault((name(entry), entry.row.status, reason), []).append(entry.row.metric)
+            status = "in part" if entry.row.status == "ok" else entry.row.status
+            found.setdefault((name(entry), status, reason), []).append(entry.row.metric)
     return [f"{who} {status} ({', '.join(names)}): {why}" for (who, status, why), names in found.items()]

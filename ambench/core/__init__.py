@@ -7,11 +7,21 @@ for tables), `*cells` that of a layer's grid.
 
 from __future__ import annotations
 
-from ambench.core.data import Case, Concepts, Dataset, Part, Truth
+from ambench.core.data import Case, Concepts, Dataset, Pairs, Part, Truth
 from ambench.core.errors import InputError, Skipped, nearest
-from ambench.core.explanations import Cost, Directions, Explanation, Heatmaps, Portraits, Predictions, Scores
+from ambench.core.explanations import (
+    Cost,
+    Directions,
+    Explanation,
+    Heatmaps,
+    Pooling,
+    Portraits,
+    Predictions,
+    Reading,
+    Scores,
+)
 from ambench.core.methods import AttributionMethod, Method, ProbeMethod, SynthesisMethod
-from ambench.core.metrics import Better, E, Ledger, Metric, Trial, Values
+from ambench.core.metrics import Better, E, Ledger, Metric, Rival, Trial, Values
 from ambench.core.model import Layer, Model
 from ambench.core.randomness import Randomness, generator
 
@@ -32,11 +42,15 @@ __all__ = [
     "Method",
     "Metric",
     "Model",
+    "Pairs",
     "Part",
+    "Pooling",
     "Portraits",
     "Predictions",
     "ProbeMethod",
     "Randomness",
+    "Reading",
+    "Rival",
     "Scores",
     "Skipped",
     "SynthesisMethod",

@@ -18,8 +18,8 @@ Part = Literal["fit", "calibrate"]
 class Concepts:
     """All that a method may learn from: images [N, *input], what they show [N, K] bool, masks [N, K, *extent] or None.
 
-    `keeps` names, per concept, the augmentations that leave it
-    what it is (None: all of them do).
+    `keeps` names, per concept, the augmentations that leave it what it is (None: all of them do). `contexts` [N, K]
+    bool tells where each concept is usual (None: unknown); only methods whose supervision says so may read it.
     """
 
     names: tuple[str, ...]
@@ -28,6 +28,7 @@ class Concepts:
     masks: Tensor | None = None
     ids: tuple[str, ...] = ()
     keeps: Mapping[str, tuple[str, ...]] | None = None
+    contexts: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -47,10 +48,20 @@ class Concepts:
         """Return the images that do not show it [n, *input]."""
         return self.images[~self.present[:, concept]]
 
+    def map(self, change: Callable[[Tensor], Tensor]) -> Concepts:
+        """Return the same examples with `change` applied to every tensor they have."""
+        masks, contexts = (None if part is None else change(part) for part in (self.masks, self.contexts))
+        present = change(self.present)
+        return replace(self, images=change(self.images), present=present, masks=masks, contexts=contexts)
+
     def to(self, device: torch.device | str) -> Concepts:
         """Return the same examples on another device."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return replace(self, images=self.images.to(device), present=self.present.to(device), masks=masks)
+        return self.map(lambda tensor: tensor.to(device))
+
+    def select(self, rows: Tensor) -> Concepts:
+        """Return some of the examples, in the order of `rows` [n] long; one may be there several times."""
+        ids = tuple(self.ids[row] for row in rows.tolist()) if self.ids else ()
+        return replace(self.map(lambda tensor: tensor[rows.to(tensor.device)]), ids=ids)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +125,15 @@ class Case:
         return replace(self, images=move(self.images), targets=move(self.targets), truth=self.truth.map(move))
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The same n images with a concept and without it [n, *input], and where it is [n, *extent]."""
+
+    shown: Tensor
+    hidden: Tensor
+    mask: Tensor
+
+
 class Dataset(ABC):
     """Three disjoint parts: `fit` (what methods see), `calibrate` (thresholds), and the test part, by iteration.
 
@@ -145,3 +165,7 @@ class Dataset(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Case]:
         """Yield the test part."""
+
+    def pairs(self, concept: str, count: int) -> Pairs | None:
+        """Return at most `count` images that differ in one concept only; None where the dataset has none."""
+        return None

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+Pooling = Literal["mean", "max", "none", "class"]  # how a layer's grid becomes the features of an image
+Reading = Literal["mean", "max", "none", "class", "peak"]  # how a direction's logit is read off them
+
 
 @dataclass(frozen=True, eq=False)
 class Portraits:
@@ -26,15 +29,18 @@ class Portraits:
 class Directions:
     """Unit vectors in a layer's feature space, one for each concept: vectors [K, C] or [K, C, *cells], bias [K].
 
-    `pooling` says how a grid [C, *cells] becomes what the vector is multiplied with: `mean`, `max` over cells, or
-    `none` (the vector has cells itself). A zero vector is a dead direction. `details` are extra numbers [K], by name.
+    `pooling` says how a grid [C, *cells] becomes what the vector is multiplied with: `mean`, `max` over cells, `none`
+    (the vector has cells itself) or a transformer's `class` token; `peak` takes the largest of the cells' logits. A
+    zero vector is a dead direction. `missing` says why a concept, by number, has no direction at all: its pairs are
+    left out, with that reason. `details` are extra numbers [K, …], by name.
     """
 
     vectors: Tensor
     bias: Tensor
     layer: str
-    pooling: Literal["mean", "max", "none"] = "mean"
+    pooling: Reading = "mean"
     details: Mapping[str, Tensor] = field(default_factory=dict)
+    missing: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

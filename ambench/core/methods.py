@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from ambench.core.data import Concepts
-from ambench.core.explanations import Directions, Portraits, Scores
+from ambench.core.explanations import Directions, Pooling, Portraits, Scores
 from ambench.core.model import Model
 from ambench.core.randomness import Randomness
 
@@ -41,6 +43,19 @@ class ProbeMethod(Method):
     @abstractmethod
     def fit(self, model: Model, concepts: Concepts, randomness: Randomness) -> Directions:
         """Return K directions, in the order of `concepts.names`."""
+
+    def reads(self, model: Model) -> Sequence[tuple[str, Pooling]]:
+        """Return the layers and poolings that `fit` will read: whoever says so shares one forward with other probes."""
+        return ()
+
+    def refit(self, model: Model, concepts: Concepts, counts: Tensor, randomness: Randomness) -> Sequence[Directions]:
+        """Return the directions of S other samples: counts [S, N] say how often each example is in each of them.
+
+        This one fits each sample anew; a probe that can solve many problems at once does better.
+        """
+        every = torch.arange(len(concepts))
+        samples = (every.repeat_interleave(count.cpu()) for count in counts)
+        return [self.fit(model, concepts.select(rows), randomness) for rows in samples]
 
 
 class AttributionMethod(Method):

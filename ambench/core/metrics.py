@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
-from ambench.core.data import Case, Concepts, Truth
+from ambench.core.data import Case, Concepts, Pairs, Truth
 from ambench.core.errors import InputError
-from ambench.core.explanations import Explanation, Scores
+from ambench.core.explanations import Directions, Explanation, Scores
 from ambench.core.model import Model
 from ambench.core.randomness import Randomness
 
@@ -26,27 +26,36 @@ class Values:
 
     `defined` [B, T] bool: False where there is no truth to hold the answer against: such a value is left out and
     counted. `flat` [B, T] bool: True where there was no answer (a constant map, a dead unit): the value is then what a
-    flat map or a coin scores, and counted.
+    flat map or a coin scores, and counted. `notes` [B, T, …] are what the metric's `finish` will want to know. `ids`
+    [B] name the rows where they are not those of the trial's case (refits, pairs of images).
     """
 
     values: Tensor
     defined: Tensor
     flat: Tensor
+    notes: Tensor | None = None
+    ids: tuple[str, ...] = ()
 
     @staticmethod
-    def of(values: Tensor, defined: Tensor | None = None, flat: Tensor | None = None) -> Values:
+    def of(
+        values: Tensor,
+        defined: Tensor | None = None,
+        flat: Tensor | None = None,
+        notes: Tensor | None = None,
+        ids: tuple[str, ...] = (),
+    ) -> Values:
         """Return values with everything defined and nothing flat unless told; undefined places hold 0."""
         values = values.double()
         defined = torch.ones_like(values, dtype=torch.bool) if defined is None else defined.bool()
         flat = torch.zeros_like(defined) if flat is None else flat.bool() & defined
-        return Values(torch.where(defined, values, torch.zeros_like(values)), defined, flat)
+        return Values(torch.where(defined, values, torch.zeros_like(values)), defined, flat, notes, ids)
 
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
     """What is known of every (image, concept) pair once all cases are through; tensors [N, T] without pictures.
 
-    `observations` [N, T, …] are what a metric's `observe` returned; `truth` has no masks.
+    `observations` [N, T, …] are what a metric's `observe` returned, or the notes of its `score`; `truth` has no masks.
     """
 
     ids: tuple[str, ...]
@@ -57,13 +66,23 @@ class Ledger:
 
 
 @dataclass(frozen=True, eq=False)
+class Rival:
+    """Another probe on the same layer and examples, to be told apart from the one on trial."""
+
+    directions: Directions
+    localise: Callable[[Tensor, Case], Scores]
+
+
+@dataclass(frozen=True, eq=False)
 class Trial(Generic[E]):
     """One method's answer to one case, and all that is needed to judge it.
 
     `localise(images, case)` answers again for changed images of the same case. `panel` are the other models.
     `shared` is a store for one case: what one metric computed, the next need not. `calibration` is the metric's own.
     `classes` are the dataset's names of what `Truth.shape` and `Truth.texture` count.
-    For portraits the case holds the portraits as images, for directions the calibration examples.
+    For portraits the case holds the portraits as images, for directions the examples. Of probes only: `refit(counts)`
+    fits it to other samples of its examples, `rival(name)` is another probe with the same settings. `pairs(concept,
+    count)` are the dataset's images that differ in a concept alone.
     """
 
     model: Model
@@ -77,6 +96,9 @@ class Trial(Generic[E]):
     calibration: Any = None
     shared: dict[Hashable, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    refit: Callable[[Tensor], Sequence[Directions]] | None = None
+    rival: Callable[[str], Rival] | None = None
+    pairs: Callable[[str, int], Pairs | None] | None = None
 
     def reexplain(self, images: Tensor) -> Scores:
         """Return the answer for changed images [B, *input] of this case, with the same ids and so the same noise."""
@@ -105,6 +127,7 @@ class Metric(ABC, Generic[E]):
     chance: ClassVar[float | None] = None  # what a coin or a flat map scores; None: depends on the image
     needs: ClassVar[tuple[str, ...]] = ()  # fields of Truth without which it returns None
     citation: ClassVar[str] = "ambench"
+    families: ClassVar[tuple[str, ...]] = ("synthesis", "probes", "attribution")  # of methods that it can score
     limit: int | None = None  # score only the first so many images: for metrics that explain again and again
 
     def observe(self, trial: Trial[E]) -> Tensor | None:

@@ -15,12 +15,14 @@ from ambench.core.errors import InputError, nearest
 class Layer:
     """A module of a network and the view of its output as a grid of cells [B, C, *cells].
 
-    Transformers drop their prefix tokens in `as_grid`; channels-last networks permute there.
+    Transformers drop their prefix tokens in `as_grid`; channels-last networks permute there. `as_class` returns the
+    class token [B, C] of a layer that has one.
     """
 
     name: str
     module: nn.Module
     as_grid: Callable[[Tensor], Tensor]
+    as_class: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)

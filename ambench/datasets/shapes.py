@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ambench.core import Case, Concepts, Dataset, InputError, Part, nearest
+from ambench.core import Case, Concepts, Dataset, InputError, Pairs, Part, nearest
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.parts import VERSION, DrawnPart, as_images
 from ambench.datasets.drawing.series import balanced_classes
@@ -27,15 +27,6 @@ def contexts(shape: Tensor) -> Tensor:
     """
     bits = torch.stack([shape >> place & 1 for place in range(3)], 1)
     return torch.cat((bits, bits.sum(1, keepdim=True) % 2), 1).bool()
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """The same n pictures with a concept and without it [n, 3, H, W], and where it is [n, H, W]."""
-
-    shown: Tensor
-    hidden: Tensor
-    mask: Tensor
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,8 @@ class Shapes(Dataset):
         counts = {"fit": self.fit, "calibrate": self.calibrate}
         if part not in counts:
             raise InputError(f"there is no part '{part}' with examples; {nearest(part, counts)}")
-        return self._part(part, counts[part], self.correlation).concepts()
+        drawn = self._part(part, counts[part], self.correlation)
+        return drawn.concepts(contexts(drawn.shape))
 
     def __iter__(self) -> Iterator[Case]:
         part = self._part("test", self.test, 0.5)

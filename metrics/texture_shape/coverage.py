@@ -41,4 +41,5 @@ class Coverage(Metric[Predictions]):
             return None
         columns = trial.case.targets.shape[1]
         named = found.shape + found.texture
-        return Values.of(*(column[:, None].expand(-1, columns) for column in (named, found.conflict, found.flat)))
+        one, two, three = (column[:, None].expand(-1, columns) for column in (named, found.conflict, found.flat))
+        return Values.of(one, two, three)

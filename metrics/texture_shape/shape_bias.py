@@ -48,4 +48,5 @@ class ShapeBias(Metric[Predictions]):
         defined = found.conflict & (named > 0)
         bias = found.shape / named.where(defined, named.new_ones(()))
         columns = trial.case.targets.shape[1]
-        return Values.of(*(column[:, None].expand(-1, columns) for column in (bias, defined, found.flat)))
+        one, two, three = (column[:, None].expand(-1, columns) for column in (bias, defined, found.flat))
+        return Values.of(one, two, three)

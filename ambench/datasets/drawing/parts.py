@@ -49,8 +49,8 @@ class DrawnPart:
         """Names of pictures: part, seed and number."""
         return tuple(f"{self.name}-{self.seed}-{row:05d}" for row in rows)
 
-    def concepts(self) -> Concepts:
-        """The whole part as examples."""
+    def concepts(self, context: Tensor | None = None) -> Concepts:
+        """The whole part as examples; `context` [N, K] bool says where a concept is usual."""
         shown = torch.empty(len(self), len(CONCEPTS), dtype=torch.bool)
         images = torch.empty(len(self), 3, self.size, self.size)
         masks = torch.empty(len(self), len(CONCEPTS), self.size, self.size, dtype=torch.bool)
@@ -58,7 +58,7 @@ class DrawnPart:
             here = slice(rows.start, rows.stop)
             picture, shown[here] = self.draw(rows)
             images[here], masks[here] = as_images(picture.pixels), picture.concepts
-        return Concepts(tuple(CONCEPTS), images, shown, masks, self.ids(range(len(self))), KEEPS)
+        return Concepts(tuple(CONCEPTS), images, shown, masks, self.ids(range(len(self))), KEEPS, context)
 
     def cases(self, context: Tensor | None = None, correlation: float = 0.5) -> Iterator[Case]:
         """The whole part as cases in which every concept is asked of every image.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ambench import explanations, registry
 from ambench.core import Concepts, Directions, InputError, Layer, Model, Randomness, Skipped
 
-folds = importlib.import_module("ambench.methods.probes._linear").folds
+folds = importlib.import_module("ambench.methods.probes._examples").folds
 POOLINGS = {"mean": lambda z: z.mean((2, 3)), "max": lambda z: z.amax((2, 3)), "none": lambda z: z.flatten(1)}
 
 

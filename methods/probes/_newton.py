@@ -1,8 +1,9 @@
-"""Many logistic regressions on the same examples at once, by truncated Newton steps (Lin et al. 2008)."""
+"""Many linear classifiers on the same examples at once, by truncated Newton steps (Lin et al. 2008)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,28 +14,22 @@ CONJUGATE_STEPS = 300
 HALVINGS = 30
 ROUNDING = 1e-12  # of the sum of the weights: a smaller gradient is none
 
+Loss = Literal["logistic", "svm"]
+
 
 @dataclass(frozen=True, eq=False)
-class Logistic:
-    """Q problems: least of sum_i weights_iq log(1 + exp(-signs_iq (z_i v_q + b_q))) + |v_q|^2 / 2 over v_q and b_q.
+class Classifiers:
+    """Q problems: least of sum_i weights_iq loss(signs_iq (z_i v_q + b_q)) + penalties_q |v_q|^2 / 2 over v_q and b_q.
 
-    `design` [N, R + 1] are the features and a column of ones; `signs` [N, Q] are +-1; weight 0 leaves an example out.
+    The loss of a margin m is log(1 + exp(-m)) (`logistic`) or max(0, 1 - m)^2 (`svm`). `design` [N, R + 1] are the
+    features and a column of ones; `signs` [N, Q] are +-1; weight 0 leaves an example out.
     """
 
     design: Tensor
     signs: Tensor
     weights: Tensor
-
-    @staticmethod
-    def balanced(features: Tensor, present: Tensor, used: Tensor, inverse_penalty: float) -> Logistic:
-        """Return the problems in which both sides of `present` [N, Q] weigh the same among the examples `used` [N, Q].
-
-        The weights are those of scikit-learn's `class_weight="balanced"`, times its C.
-        """
-        sides = (present & used, ~present & used)
-        weights = sum(used.sum(0) / (2 * side.sum(0)).clamp_min(1) * side for side in sides)
-        design = torch.cat([features, torch.ones_like(features[:, :1])], 1)
-        return Logistic(design, 2.0 * present.to(features) - 1, inverse_penalty * torch.as_tensor(weights).to(features))
+    penalties: Tensor
+    loss: Loss = "logistic"
 
     def solve(self, start: Tensor | None = None, tolerance: float = 1e-9) -> Tensor:
         """Return weights and, last, intercepts [R + 1, Q], by Newton steps that conjugate gradients find.
@@ -55,16 +50,30 @@ class Logistic:
             solution = solution - step * self._length(solution, logits, step, gradient)
         return solution
 
+    def _value(self, logits: Tensor) -> Tensor:
+        margins = self.signs * logits
+        return F.softplus(-margins) if self.loss == "logistic" else (1 - margins).clamp_min(0).square()
+
+    def _slope(self, logits: Tensor) -> Tensor:
+        """Return how fast the loss falls as the logit moves to its sign's side [N, Q]."""
+        margins = self.signs * logits
+        return torch.sigmoid(-margins) if self.loss == "logistic" else 2 * (1 - margins).clamp_min(0)
+
+    def _curvature(self, logits: Tensor) -> Tensor:
+        if self.loss == "logistic":
+            return torch.sigmoid(logits) * torch.sigmoid(-logits)
+        return 2.0 * (self.signs * logits < 1)
+
     def _ridge(self, solution: Tensor) -> Tensor:
-        return torch.cat([solution[:-1], torch.zeros_like(solution[-1:])])
+        return torch.cat([self.penalties * solution[:-1], torch.zeros_like(solution[-1:])])
 
     def _gradient(self, solution: Tensor, logits: Tensor) -> Tensor:
-        pull = self.weights * self.signs * torch.sigmoid(-self.signs * logits)
+        pull = self.weights * self.signs * self._slope(logits)
         return self._ridge(solution) - self.design.T @ pull  # [R + 1, Q]
 
     def _newton_step(self, gradient: Tensor, logits: Tensor, precision: Tensor) -> Tensor:
         """Return the solution [R + 1, Q] of curvature x step = gradient, to a relative residual of `precision` [Q]."""
-        spread = self.weights * torch.sigmoid(logits) * torch.sigmoid(-logits)  # [N, Q]
+        spread = self.weights * self._curvature(logits)  # [N, Q]
         diagonal = self._ridge(torch.ones_like(gradient)) + self.design.square().T @ spread
         diagonal = diagonal.clamp_min(torch.finfo(gradient.dtype).tiny)
         step, residual = torch.zeros_like(gradient), gradient
@@ -85,18 +94,18 @@ class Logistic:
         """Return how much of each step [Q] to take: the first of 1, 1/2, 1/4 … that lowers its loss enough."""
         change = self.design @ step
         descent = (gradient * step).sum(0)
-        before = self._loss(solution, logits)
+        before = self._total(solution, logits)
         length = torch.ones_like(before)
         for _ in range(HALVINGS):
-            after = self._loss(solution - length * step, logits - length * change)
+            after = self._total(solution - length * step, logits - length * change)
             enough = after <= before - 1e-4 * length * descent + 1e-13 * before.abs()
             if bool(enough.all()):
                 break
             length = torch.where(enough, length, length / 2)
         return length
 
-    def _loss(self, solution: Tensor, logits: Tensor) -> Tensor:
-        return (self.weights * F.softplus(-self.signs * logits)).sum(0) + solution[:-1].square().sum(0) / 2
+    def _total(self, solution: Tensor, logits: Tensor) -> Tensor:
+        return (self.weights * self._value(logits)).sum(0) + self.penalties * solution[:-1].square().sum(0) / 2
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:
