@@ -13,13 +13,18 @@ UNDECIDED = 1e-8  # a logit this close to 0 says nothing
 
 
 def folds(concepts: Concepts, present: Tensor | None = None) -> Tensor:
-    """Return the fold of each example for each concept [N, K]: as many of either side in each, by the ids."""
+    """Return the fold of each example for each concept [N, K]: as many of either side in each, by the ids.
+
+    Copies of an example lie in the same fold.
+    """
     ids = concepts.ids or tuple(map(str, range(len(concepts))))
     order = Randomness(("folds",), ids).uniform().argsort()
     shown = (concepts.present if present is None else present).cpu()[order]
+    sorted_ids = [ids[place] for place in order.tolist()]  # copies have the same lot, so they are neighbours
+    first = torch.tensor([not n or sorted_ids[n - 1] != name for n, name in enumerate(sorted_ids)], dtype=torch.bool)
     number = torch.empty(shown.shape, dtype=torch.long)
     for side in (shown, ~shown):
-        number[order] = torch.where(side, (side.cumsum(0) - 1) % FOLDS, number[order])
+        number[order] = torch.where(side, ((side & first[:, None]).cumsum(0) - 1) % FOLDS, number[order])
     return number.to(concepts.present.device)
 
 
