@@ -28,7 +28,7 @@ SOURCES = ("torchvision:", "timm:", "python:")
 def resolve(name: str, device: str = "cpu") -> Model:
     """Return a model by name, on a device; raises InputError with the nearest name.
 
-    Names: an embedded one (`cnn`, `vit`, …); `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights
+    Names: an embedded one (`cnn`, `vit`, …), `NAME@FILE` for its architecture with other weights; `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights
     are those of a file (.safetensors, .pth, .pt), or torchvision's by their name (`DEFAULT`, `IMAGENET1K_V2`; for timm
     `pretrained`), and random ones otherwise; `python:MODULE_OR_FILE:FACTORY`, a function that returns a network
     or a Model.
@@ -39,8 +39,9 @@ def resolve(name: str, device: str = "cpu") -> Model:
     """
     place = check_device(device)
     source, colon, rest = name.partition(":")
-    if not colon and source in zoo.NAMES:
-        return _embedded(name, place)
+    architecture, at, file = name.partition("@")
+    if architecture in zoo.NAMES and (at or not colon):
+        return _embedded(name, architecture, Path(file) if at else None, place)
     if source == "torchvision" and rest:
         return _torchvision(name, *_split(rest), place)
     if source == "timm" and rest:
@@ -69,10 +70,12 @@ def _split(rest: str) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------------ by source
 
 
-def _embedded(name: str, device: torch.device) -> Model:
-    network = zoo.network(name).to(device)
-    units = zoo.units(name)
-    model = wrap(network, name, input_shape=(3, 64, 64), names=units, weights=zoo.digest(name)[:12])
+def _embedded(name: str, architecture: str, file: Path | None, device: torch.device) -> Model:
+    network, tag = zoo.network(architecture), zoo.digest(architecture)[:12]
+    if file is not None:
+        tag = load_into(network, file)
+    units = zoo.units(architecture)
+    model = wrap(network.to(device), name, input_shape=(3, 64, 64), names=units, weights=tag)
     return replace(model, units=units, classes=tuple(units)[:CLASSES])
 
 

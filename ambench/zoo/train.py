@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torchvision
@@ -20,7 +20,7 @@ from ambench.core import InputError
 from ambench.zoo import NAMES, network, specification
 from ambench.zoo.files import CARDS, WEIGHTS, digest_of, half, write
 from ambench.zoo.measure import measure
-from ambench.zoo.recipe import Recipe, drawn_examples, train
+from ambench.zoo.recipe import Precision, Recipe, drawn_examples, train
 
 RECIPES = {
     "cnn": Recipe(images=400_000, rate=4e-3),
@@ -38,6 +38,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for weights and card (default: where the package reads them)")
     parser.add_argument("--threads", type=int, default=1, help="more than one is faster; weights then differ slightly")
     parser.add_argument("--images", type=int, help="images seen in training (default: the recipe's)")
+    parser.add_argument("--precision", choices=get_args(Precision), help="float32 where there are no bf16 instructions")
     return parser.parse_args(argv)
 
 
@@ -89,10 +90,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = arguments(argv)
     torch.set_num_threads(given.threads)
     recipe = replace(RECIPES[given.name], seed=given.seed)
-    if given.images is not None:
-        recipe = replace(recipe, images=given.images)
+    changes = {"images": given.images, "precision": given.precision}
+    recipe = replace(recipe, **{name: value for name, value in changes.items() if value is not None})
     if given.out is None and recipe != RECIPES[given.name]:
-        raise InputError("another seed or number of images makes another network: say with --out where it shall lie")
+        raise InputError(
+            "another seed, precision or number of images makes another network: say with --out where it shall lie"
+        )
     print(json.dumps(make(given.name, recipe, given.out or WEIGHTS, given.out or CARDS), indent=2))
 
 

@@ -46,7 +46,7 @@ class Cells:
         free = cover == 0
         lost = sample.present & (best[..., 0] == 0)
         free = free & ~lost[..., None]  # where the concept is in an image without a mask, nobody knows
-        outside = free & _lot(sample, free, inside)
+        outside = _lot(sample, free, inside)
         kept = (inside | outside).any(1)  # [N, cells]
         image = torch.arange(len(kept), device=kept.device)[:, None].expand_as(kept)
         within, without = inside.movedim(1, 2)[kept], outside.movedim(1, 2)[kept]
@@ -90,12 +90,15 @@ def _first(marked: Tensor) -> Tensor:
 def _lot(sample: Sample, free: Tensor, inside: Tensor) -> Tensor:
     """Cells outside drawn by lot, for each concept at most four times as many as inside: the same ones for everyone.
 
-    A cell's lot depends on its image's name alone; images have an equal share of the cells, as far as they have them.
+    A cell's lot depends on its image's name alone; images give a cell each in turn, as far as they have them.
     """
     count = free.shape[2]
     ids = sample.concepts.ids or tuple(map(str, range(len(free))))
-    lot = Randomness(("cells outside",), ids).uniform(count).to(free.device)  # [N, cells]
-    place = torch.where(free, lot[:, None], math.inf).argsort(2).argsort(2)  # [N, K, cells] from the lowest lot
-    wanted = NEGATIVES * inside.sum((0, 2))  # [K]
-    each = (wanted / (free.any(2).sum(0)).clamp_min(1)).ceil().clamp_min(1)  # [K]
-    return place < each[None, :, None]
+    lot = Randomness(("cells outside",), ids).uniform(count).to(free.device).double()  # [N, cells]
+    drawn = torch.zeros_like(free)
+    for concept, wanted in enumerate((NEGATIVES * inside.sum((0, 2))).tolist()):
+        place = torch.where(free[:, concept], lot, math.inf).argsort(1).argsort(1)  # from the lowest lot
+        turn = torch.where(free[:, concept], place + lot, math.inf).flatten()
+        chosen = (turn.argsort().argsort() < wanted).reshape(lot.shape)
+        drawn[:, concept] = free[:, concept] & chosen
+    return drawn

@@ -88,6 +88,7 @@ class SegmentationCav(Probe):
         """Return directions with a weight for each cell: what lies under the mask against what does not."""
         cover = coverage(sample).double()  # [N, K, cells]
         grid = sample.activations.whole().double()
+        sample.check(grid.flatten(1), slice(None))
         flat = grid.flatten(2)  # [N, C, cells]
         vectors, bias = [], []
         for number in range(cover.shape[1]):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
-from torch import Tensor, nn
+from torch import nn
 
 from ambench import explanations, registry
 from ambench.activations import Held

@@ -1,0 +1,103 @@
+"""Fits that show how far chance alone carries: to other negatives, to random splits, to shuffled labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ambench.activations import Held
+
+from ._classifier import Classifier, Planes, balance
+from ._design import Design
+from ._newton import Classifiers
+from ._probe import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Nulls:
+    """Unit vectors along the principal axes of a design, for K concepts: [S, K, R], [S, K, R] and [P, K, R].
+
+    `refits` learnt from all images with the concept and a random half of those without; `splits` told two random halves
+    of the images without it apart (one of the two mirrored directions each); `shuffled` learnt from shuffled labels.
+    """
+
+    refits: Tensor
+    splits: Tensor
+    shuffled: Tensor
+
+    @staticmethod
+    def of(classifier: Classifier, design: Design, sample: Sample, refits: int, shuffles: int) -> Nulls:
+        """Return S `refits` and P `shuffles`; what is drawn for an example depends on its id alone.
+
+        All are samples of the examples, so a penalty weighs the same in each as in the probe itself.
+        """
+        small, present = _along_axes(design), sample.present
+        hidden = ~present
+        half = hidden.sum(0) // 2
+        used = present[..., None] | lowest(lots(sample, "tcav refit", refits), hidden, hidden.sum(0) - half)
+        sides = lowest(lots(sample, "tcav split", refits), hidden, half)
+        labels = torch.cat([present[..., None].expand_as(used), sides], 2)  # [N, K, 2 S]
+        counts = torch.cat([used, hidden[..., None].expand_as(sides)], 2)
+        mixed = lowest(lots(sample, "tcav shuffle", shuffles), torch.ones_like(present), present.sum(0))
+        found = _in_parts(labels, lambda flat: classifier.solve(small, flat, counts.flatten(1), resampled=True))
+        again = _in_parts(mixed, lambda flat: _whole(classifier, small, flat))
+        return Nulls(found[:refits], found[refits:], again)
+
+
+def lots(sample: Sample, what: str, count: int) -> Tensor:
+    """Return `count` random numbers for each example [N, count], by its id, whatever its place and company."""
+    ids = sample.concepts.ids or tuple(map(str, range(len(sample.concepts))))
+    return replace(sample.randomness.child(what), ids=ids).uniform(count).to(sample.present.device)
+
+
+def lowest(drawn: Tensor, among: Tensor, count: Tensor) -> Tensor:
+    """Return which examples have the `count` [K] lowest of each lot [N, S] among some of them [N, K]: [N, K, S] bool.
+
+    >>> among = torch.tensor([[True], [True], [False], [True]])
+    >>> lowest(torch.tensor([[0.4], [0.2], [0.1], [0.3]]), among, torch.tensor([2])).flatten().tolist()
+    [False, True, False, True]
+    """
+    lot = torch.where(among[..., None], drawn[:, None], torch.inf)
+    place = lot.argsort(0, stable=True).argsort(0, stable=True)
+    return among[..., None] & (place < count[:, None])
+
+
+def _along_axes(design: Design) -> Design:
+    """The same examples along their principal axes, and a 0 more than examples where ridge's dual is the quick form."""
+    held = F.pad(design.coordinates, (0, len(design.activations) + 1 - design.coordinates.shape[1] if design.wide else 0))
+    return Design(Held(held), torch.zeros_like(held[0]), 1.0, False)
+
+
+def _in_parts(labels: Tensor, solve: Callable[[Tensor], Planes]) -> Tensor:
+    """Solve all problems of labels [N, K, S] at once, and return their unit vectors [S, K, R]."""
+    vectors = solve(labels.flatten(1)).restored()[0]
+    return vectors.reshape(*labels.shape[1:], -1).transpose(0, 1)
+
+
+def _whole(classifier: Classifier, design: Design, present: Tensor) -> Planes:
+    """Return fits to labels [N, Q] of all examples; ridge by conjugate gradients, which the axes make quick."""
+    if classifier.solver != "ridge":
+        return classifier.solve(design, present)
+    examples = design.activations.whole()
+    columns = torch.cat([examples, torch.ones_like(examples[:, :1])], 1)
+    penalties = torch.full_like(examples[0, :1], 2 / classifier.strength).expand(present.shape[1])
+    problems = _LeastSquares(columns, 2.0 * present - 1, balance(present), penalties)
+    solved = problems.solve()
+    return Planes(design, solved[-1], plain=solved[:-1])
+
+
+class _LeastSquares(Classifiers):
+    """Ridge regressions to the signs; a margin m costs (1 - m)^2."""
+
+    def _value(self, logits: Tensor) -> Tensor:
+        return (1 - self.signs * logits).square()
+
+    def _slope(self, logits: Tensor) -> Tensor:
+        return 2 * (1 - self.signs * logits)
+
+    def _curvature(self, logits: Tensor) -> Tensor:
+        return torch.full_like(logits, 2.0)
