@@ -28,10 +28,10 @@ SOURCES = ("torchvision:", "timm:", "python:")
 def resolve(name: str, device: str = "cpu") -> Model:
     """Return a model by name, on a device; raises InputError with the nearest name.
 
-    Names: an embedded one (`cnn`, `vit`, …), `NAME@FILE` for its architecture with other weights; `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights
-    are those of a file (.safetensors, .pth, .pt), or torchvision's by their name (`DEFAULT`, `IMAGENET1K_V2`; for timm
-    `pretrained`), and random ones otherwise; `python:MODULE_OR_FILE:FACTORY`, a function that returns a network
-    or a Model.
+    Names: an embedded one (`cnn`, `vit`, …), or `cnn@FILE` with other weights of the same architecture;
+    `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights are those of a file (.safetensors, .pth,
+    .pt), or torchvision's by their name (`DEFAULT`, `IMAGENET1K_V2`; for timm `pretrained`), and random ones otherwise;
+    `python:MODULE_OR_FILE:FACTORY`, a function that returns a network or a Model.
 
     >>> model = resolve("cnn-untrained")
     >>> model.layer, model.input_shape, model.units["ring"]

@@ -14,6 +14,7 @@ from ambench.core import (
     Case,
     Concepts,
     Heatmaps,
+    Layer,
     Ledger,
     Metric,
     Model,
@@ -81,9 +82,12 @@ def one(
 def trial(asked: Case, answer: Answer, **more: Any) -> Trial[Any]:
     """The trial of an answer to a case; `answer` is asked again for changed images."""
     concepts = Concepts(NAMES, asked.images[:0], torch.empty(0, len(NAMES), dtype=torch.bool))
-    units, randomness = torch.arange(3), Randomness((0, "method", "model"), asked.ids)
-    model = Model("none", "none", nn.Identity(), {n: k for k, n in enumerate(NAMES)}, {}, "", (), NAMES)
-    given = Trial(model, asked, answer(asked.images, asked), concepts, randomness, units, answer, classes=NAMES)
+    numbers, randomness = torch.arange(3), Randomness((0, "method", "model"), asked.ids)
+    pixels_as_features = nn.Identity()
+    layers = {"pixels": Layer("pixels", pixels_as_features, lambda grid: grid)}
+    units, shape = {n: k for k, n in enumerate(NAMES)}, tuple(asked.images.shape[1:])
+    model = Model("none", "none", pixels_as_features, units, layers, "pixels", shape, NAMES)
+    given = Trial(model, asked, answer(asked.images, asked), concepts, randomness, numbers, answer, classes=NAMES)
     return replace(given, **more)
 
 
@@ -143,7 +147,7 @@ class Pages:
         known = {
             n: torch.cat([t[n] for t in truths]) for n, v in truths[0].items() if v is not None and n not in pictures
         }
-        observed = None if None in self.observations else torch.cat(self.observations)
+        observed = None if any(seen is None for seen in self.observations) else torch.cat(self.observations)
         ids = tuple(name for case in self.cases for name in case.ids)
         targets = torch.cat([case.targets for case in self.cases])
         return Ledger(ids, targets, torch.cat(self.scores), Truth(**known), observed)
@@ -161,9 +165,9 @@ def measure(metric: Metric[Any], trials: Sequence[Trial[Any]], calibration: Any 
     """The final values of all trials, given what was learned; None where a trial has none."""
     pages, found = Pages(), []
     for here in trials:
-        pages.add(here)
         found.append(metric.score(replace(here, calibration=calibration)))
-    if None in found:
+        pages.add(here, None if found[-1] is None else found[-1].notes)
+    if any(values is None for values in found):
         return None
     joined = Values(*(torch.cat([getattr(v, name) for v in found]) for name in ("values", "defined", "flat")))
     return metric.finish(joined, pages.ledger())

@@ -14,7 +14,7 @@ from ambench.core import InputError, Pooling
 
 from ._design import Design
 from ._newton import Classifiers
-from ._ridge import ridge
+from ._ridge import dual, in_dual, primal
 
 Solver = Literal["logistic", "svm", "sgd", "ridge"]
 EXACT, ROUGH = 1e-9, 1e-5  # the second is enough to see on which side of a fold's boundary an example lies
@@ -22,18 +22,25 @@ EXACT, ROUGH = 1e-9, 1e-5  # the second is enough to see on which side of a fold
 
 @dataclass(frozen=True, eq=False)
 class Planes:
-    """Q solutions: intercepts [Q] and vectors of standard features [F, Q], or weights [R, Q] of their coordinates."""
+    """Q solutions: intercepts [Q], and vectors of standard features [F, Q], or what these are made of.
+
+    That is weights [R, Q] of their coordinates, or shares [N, Q] of the examples. Either says what the logits are, so
+    that no vector of F numbers is made where only logits are asked for.
+    """
 
     design: Design
     intercepts: Tensor
     plain: Tensor | None = None
     weights: Tensor | None = None
+    shares: Tensor | None = None
 
     @cached_property
     def vectors(self) -> Tensor:
         """Vectors of standard features [F, Q]."""
         if self.plain is not None:
             return self.plain
+        if self.shares is not None:
+            return self.design.combine(self.shares)
         assert self.weights is not None
         return self.design.vectors_of(self.weights)
 
@@ -42,6 +49,8 @@ class Planes:
         """What they say of each example [N, Q]."""
         if self.weights is not None:
             return self.design.coordinates @ self.weights + self.intercepts
+        if self.shares is not None:
+            return self.design.gram @ self.shares + self.intercepts
         return self.design.times(self.vectors) + self.intercepts
 
     def restored(self) -> tuple[Tensor, Tensor]:
@@ -100,13 +109,20 @@ class Classifier:
         signs = 2.0 * present.to(weights) - 1
         penalties = torch.ones_like(weights[0]) if penalties is None else penalties
         if self.solver == "ridge":
-            return Planes(design, *_swapped(ridge(design, signs, weights, penalties / self.strength)))
+            return self._ridge(design, signs, weights, penalties / self.strength)
         if self.solver == "sgd":
             return self._sgd(design, signs, weights, seed)
         columns = torch.cat([design.coordinates, torch.ones_like(signs[:, :1])], 1)
         problems = Classifiers(columns, signs, self.strength * weights, penalties, self.solver)
         solved = problems.solve(tolerance=ROUGH if rough else EXACT)
         return Planes(design, solved[-1], weights=solved[:-1])
+
+    def _ridge(self, design: Design, signs: Tensor, weights: Tensor, penalties: Tensor) -> Planes:
+        if in_dual(design, weights):
+            shares, intercepts = dual(design, signs, weights, penalties)
+            return Planes(design, intercepts, shares=shares)
+        vectors, intercepts = primal(design, signs, weights, penalties)
+        return Planes(design, intercepts, vectors)
 
     def _sgd(self, design: Design, signs: Tensor, weights: Tensor, seed: int) -> Planes:
         """Return what stochastic gradients find, problem by problem; a rotation of the features changes nothing."""
@@ -143,7 +159,3 @@ def spread(design: Design, counts: Tensor) -> Tensor:
     squares = torch.cat([block.square().sum(1) for _, block in design.rows()])  # [N]
     around = squares @ share - design.combine(share).square().sum(0)
     return (around / squares.mean().clamp_min(1e-300)).clamp_min(1e-12)
-
-
-def _swapped(solved: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    return solved[1], solved[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,9 @@ from ambench.explanations import normalised
 
 SMALLEST_WEIGHT = 1e-8  # a shorter vector, in standard features, separates nothing
 SMALLEST_SPREAD = 1e-6  # relative to the largest mean: below lies rounding of the network's float32
+TILE = 1 << 17  # numbers, in double precision, that stay in a processor's cache while they are used
+STRIPS = 4  # in which half of a symmetric product is computed, the other half being the same
+NARROW = 256  # a symmetric product of fewer rows is computed as a whole
 
 Check = Callable[[Tensor, slice], None]
 
@@ -34,55 +38,66 @@ class Design:
 
     @staticmethod
     def of(activations: Activations, check: Check | None = None) -> Design:
-        """Return the design of some activations; constant ones become 0. `check` sees each block of rows once."""
-        first = next(activations.rows())[1]
-        total = torch.zeros(activations.width, dtype=torch.float64, device=first.device)
-        squares = torch.zeros_like(total)
-        for rows, block in activations.rows():
-            if check is not None:
-                check(block, rows)
-            total += block.double().sum(0)
-        centre = total / len(activations)
-        for _, block in activations.rows():
-            squares += (block.double() - centre).square().sum(0)
-        scale = float((squares.sum() / (len(activations) * activations.width)).sqrt())
+        """Return the design of some activations; constant ones become 0. `check` sees the blocks that are not finite.
+
+        A block is some rows of features, and the slice says which.
+        """
+        return Design.with_sums(activations, torch.empty(len(activations), 0), check)[0]
+
+    @staticmethod
+    def with_sums(activations: Activations, shares: Tensor, check: Check | None = None) -> tuple[Design, Tensor]:
+        """Return the design and what it would `combine` of shares [N, Q], from one reading."""
+        count, width = len(activations), activations.width
+        first = activations.cut(slice(0, 1), slice(None))[0].double()  # all are seen from here, so that little cancels
+        every = torch.cat([shares.to(first), first.new_ones(count, 1)], 1)
+        sums, squares = _sums(activations, first, every, check)
+        shift = sums[-1] / count
+        scale = math.sqrt(max(0.0, squares / count - float(shift.square().sum())) / width)
+        centre = first + shift
         constant = scale <= SMALLEST_SPREAD * float(centre.abs().max())
-        return Design(activations, centre, 1.0 if constant else scale, constant)
+        design = Design(activations, centre, 1.0 if constant else scale, constant)
+        sums = sums[:-1].addr_(every[:, :-1].sum(0), shift, alpha=-1)
+        return design, sums.mul_(design._gain).T
 
     @property
     def wide(self) -> bool:
         """Whether there are more features than examples, so that the dual form is the small one."""
         return self.activations.width > len(self.activations)
 
+    @property
+    def _gain(self) -> float:
+        return 0.0 if self.constant else 1 / self.scale
+
     def rows(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield the standard features of some examples at a time [n, F]."""
         for rows, block in self.activations.rows():
-            yield rows, self._standard(block, slice(None))
+            yield rows, self._moved(block, slice(None)).mul_(self._gain)
 
     def columns(self) -> Iterator[tuple[slice, Tensor]]:
         """Yield some standard features of every example at a time [N, f]."""
         for columns, block in self.activations.columns():
-            yield columns, self._standard(block, columns)
+            yield columns, self._moved(block, columns).mul_(self._gain)
 
-    def _standard(self, block: Tensor, columns: slice) -> Tensor:
-        moved = (block.double() - self.centre[columns]) / self.scale
-        return torch.zeros_like(moved) if self.constant else moved
+    def _moved(self, block: Tensor, columns: slice) -> Tensor:
+        return block.to(torch.float64, copy=True).sub_(self.centre[columns])
 
     @cached_property
     def gram(self) -> Tensor:
         """Inner products of the examples [N, N]."""
-        total = self.centre.new_zeros(len(self.activations), len(self.activations))
-        for _, block in self.columns():
-            total += block @ block.T
-        return total
+        count = len(self.activations)
+        half = self.centre.new_zeros(count, count)
+        for columns, block in self.activations.columns():
+            _add_product(half, self._moved(block, columns))
+        return _whole(half).mul_(self._gain**2)
 
     @cached_property
     def covariance(self) -> Tensor:
         """Inner products of the features [F, F]."""
-        total = self.centre.new_zeros(self.activations.width, self.activations.width)
-        for _, block in self.rows():
-            total += block.T @ block
-        return total
+        width = self.activations.width
+        half = self.centre.new_zeros(width, width)
+        for _, block in self.activations.rows():
+            _add_product(half, self._moved(block, slice(None)).T)
+        return _whole(half).mul_(self._gain**2)
 
     @cached_property
     def _spectrum(self) -> tuple[Tensor, Tensor]:
@@ -107,16 +122,56 @@ class Design:
 
     def combine(self, shares: Tensor) -> Tensor:
         """Return sums of the examples' standard features [F, Q], each with its share [N, Q]."""
-        parts = [block.T @ shares for _, block in self.columns()]
-        return torch.cat(parts)
+        total = shares.new_empty(self.activations.width, shares.shape[1])
+        for columns, block in self.activations.columns():
+            torch.mm(self._moved(block, columns).T, shares, out=total[columns])
+        return total.mul_(self._gain)
 
     def times(self, vectors: Tensor) -> Tensor:
         """Return the inner products of all examples with vectors [F, Q] -> [N, Q]."""
-        return torch.cat([block @ vectors for _, block in self.rows()])
+        parts = [self._moved(block, slice(None)) @ vectors for _, block in self.activations.rows()]
+        return torch.cat(parts).mul_(self._gain)
 
     def restore(self, vectors: Tensor, intercepts: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors [Q, F] and biases [Q] for the features as they are; zero where nothing separates."""
         alive = vectors.norm(dim=0) >= SMALLEST_WEIGHT
-        plain = vectors.T / self.scale
-        unit, bias = normalised(plain, intercepts - plain @ self.centre)
-        return unit * alive[:, None], bias * alive
+        unit, bias = normalised(vectors.T, intercepts)
+        bias = self.scale * bias - unit @ self.centre
+        return (unit, bias) if bool(alive.all()) else (unit * alive[:, None], bias * alive)
+
+
+def pieces(count: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most `size` that cover `count`.
+
+    >>> list(pieces(5, 3))
+    [slice(0, 3, None), slice(3, 5, None)]
+    """
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def _sums(activations: Activations, origin: Tensor, shares: Tensor, check: Check | None) -> tuple[Tensor, float]:
+    """Return sums [Q, F] of the features seen from an origin [F], each with its share [N, Q], and of all squares."""
+    sums, squares = origin.new_zeros(shares.shape[1], activations.width), 0.0
+    for rows, block in activations.rows():
+        length = 0.0
+        for columns in pieces(activations.width, max(1, TILE // len(block))):
+            moved = block[:, columns].to(torch.float64, copy=True).sub_(origin[columns])
+            sums[:, columns].addmm_(shares[rows].T, moved)
+            length = length + moved.flatten().square_().sum()
+        squares += float(length)
+        if check is not None and not math.isfinite(squares):
+            check(block, rows)
+    return sums, squares
+
+
+def _add_product(half: Tensor, block: Tensor) -> None:
+    """Add the lower half of a block's [n, m] inner products to the lower half of a matrix [n, n]."""
+    strips = STRIPS if len(block) >= NARROW else 1
+    for rows in pieces(len(block), -(-len(block) // strips)):
+        half[rows, : rows.stop].addmm_(block[rows], block[: rows.stop].T)
+
+
+def _whole(half: Tensor) -> Tensor:
+    """Fill a matrix whose lower half is known, in place."""
+    return half.tril_().add_(half.tril(-1).T)

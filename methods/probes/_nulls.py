@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,10 +18,11 @@ from ._probe import Sample
 
 @dataclass(frozen=True, eq=False)
 class Nulls:
-    """Unit vectors along the principal axes of a design, for K concepts: [S, K, R], [S, K, R] and [P, K, R].
+    """Directions for K concepts as shares of N examples: what is learnt is the sum of them, less their mean, by share.
 
-    `refits` learnt from all images with the concept and a random half of those without; `splits` told two random halves
-    of the images without it apart (one of the two mirrored directions each); `shuffled` learnt from shuffled labels.
+    `refits` [S, K, N] learnt from all images with the concept and a random half of those without; `splits` [S, K, N]
+    told two random halves of the images without it apart (one of the two mirrored directions each); `shuffled`
+    [P, K, N] learnt from shuffled labels. A direction is never written out: a layer may be wide, and there are many.
     """
 
     refits: Tensor
@@ -43,9 +43,8 @@ class Nulls:
         labels = torch.cat([present[..., None].expand_as(used), sides], 2)  # [N, K, 2 S]
         counts = torch.cat([used, hidden[..., None].expand_as(sides)], 2)
         mixed = lowest(lots(sample, "tcav shuffle", shuffles), torch.ones_like(present), present.sum(0))
-        found = _in_parts(labels, lambda flat: classifier.solve(small, flat, counts.flatten(1), resampled=True))
-        again = _in_parts(mixed, lambda flat: _whole(classifier, small, flat))
-        return Nulls(found[:refits], found[refits:], again)
+        found = _shares(classifier.solve(small, labels.flatten(1), counts.flatten(1), resampled=True), labels)
+        return Nulls(found[:refits], found[refits:], _shares(_whole(classifier, small, mixed.flatten(1)), mixed))
 
 
 def lots(sample: Sample, what: str, count: int) -> Tensor:
@@ -62,20 +61,23 @@ def lowest(drawn: Tensor, among: Tensor, count: Tensor) -> Tensor:
     [False, True, False, True]
     """
     lot = torch.where(among[..., None], drawn[:, None], torch.inf)
-    place = lot.argsort(0, stable=True).argsort(0, stable=True)
+    place: Tensor = lot.argsort(dim=0, stable=True).argsort(dim=0, stable=True)
     return among[..., None] & (place < count[:, None])
 
 
 def _along_axes(design: Design) -> Design:
     """The same examples along their principal axes, and a 0 more than examples where ridge's dual is the quick form."""
-    held = F.pad(design.coordinates, (0, len(design.activations) + 1 - design.coordinates.shape[1] if design.wide else 0))
+    held = F.pad(
+        design.coordinates, (0, len(design.activations) + 1 - design.coordinates.shape[1] if design.wide else 0)
+    )
     return Design(Held(held), torch.zeros_like(held[0]), 1.0, False)
 
 
-def _in_parts(labels: Tensor, solve: Callable[[Tensor], Planes]) -> Tensor:
-    """Solve all problems of labels [N, K, S] at once, and return their unit vectors [S, K, R]."""
-    vectors = solve(labels.flatten(1)).restored()[0]
-    return vectors.reshape(*labels.shape[1:], -1).transpose(0, 1)
+def _shares(planes: Planes, labels: Tensor) -> Tensor:
+    """Return the solutions for labels [N, K, S] as shares of the examples [S, K, N]."""
+    along = planes.design.activations.whole()
+    shares = planes.restored()[0] @ (along / along.square().sum(0).clamp_min(1e-300)).T  # [K S, N]
+    return shares.reshape(*labels.shape[1:], -1).transpose(0, 1)
 
 
 def _whole(classifier: Classifier, design: Design, present: Tensor) -> Planes:

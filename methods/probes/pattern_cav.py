@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ambench.activations import BLOCK, Activations
 from ambench.core import Directions, Pooling
 
-from ._design import Design
+from ._design import Check, Design, pieces
 from ._examples import FOLDS, balanced_accuracy, folds
 from ._probe import Probe, Sample, directions, in_parts
 
@@ -42,30 +43,65 @@ class PatternCav(Probe):
 
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C] or [K, C, *cells] (`none`), and `details["accuracy"]`, balanced, out of fold."""
-        present, fold = sample.present, folds(sample.concepts)
-        learnt = torch.cat([torch.ones_like(present), *(fold != number for number in range(FOLDS))], 1)
-        design = sample.design()
-        vectors, intercepts = _patterns(design, present.repeat(1, 1 + FOLDS), learnt)
-        concepts = present.shape[1]
-        left_out = learnt[:, concepts:]
-        logits = design.times(vectors[:, concepts:]) + intercepts[concepts:]  # [N, FOLDS K]
-        logits = logits.masked_fill(left_out, 0).reshape(len(fold), FOLDS, -1).sum(1)
-        whole = design.restore(vectors[:, :concepts], intercepts[:concepts])
-        return directions(sample, *whole, self.pooling, accuracy=balanced_accuracy(logits, present))
+        fold, size = folds(sample.concepts), max(1, BLOCK // ((1 + FOLDS) * sample.activations.width))
+        parts = [_with_accuracy(sample, fold, concepts) for concepts in pieces(fold.shape[1], size)]
+        vectors, bias, accuracy = (torch.cat(part) for part in zip(*parts, strict=True))
+        return directions(sample, vectors, bias, self.pooling, accuracy=accuracy)
 
     def solve_samples(self, sample: Sample, counts: Tensor) -> Sequence[Directions]:
         """Return the directions of S samples [S, N] from one product; no accuracies."""
-        concepts, design = sample.present.shape[1], sample.design()
+        concepts = sample.present.shape[1]
         often = counts.to(sample.present.device).T.repeat_interleave(concepts, 1)  # [N, S K]
-        whole = design.restore(*_patterns(design, sample.present.repeat(1, len(counts)), often))
-        return in_parts(sample, *whole, self.pooling, concepts)
+        found = read_patterns(sample.activations, sample.present.repeat(1, len(counts)), often, sample.check)
+        design, vectors, intercepts = found
+        return in_parts(sample, *design.restore(vectors, intercepts), self.pooling, concepts)
+
+
+def read_patterns(
+    activations: Activations, present: Tensor, counts: Tensor, check: Check | None = None
+) -> tuple[Design, Tensor, Tensor]:
+    """Return the design, and Q differences of means [F, Q] with their intercepts [Q], from one reading.
+
+    They are those of `present` [N, Q] bool where an example is `counts` [N, Q] times in a problem.
+    """
+    sides, places = _sides(present, counts)
+    design, means = Design.with_sums(activations, sides, check)
+    return design, *_differences(means, places)
 
 
 def _patterns(design: Design, present: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return differences of means [F, Q] of standard features, and the intercepts [Q] that put zero half way."""
+    """Return the same for a design that is there."""
+    sides, places = _sides(present, counts)
+    return _differences(design.combine(sides), places)
+
+
+def _with_accuracy(sample: Sample, fold: Tensor, concepts: slice) -> tuple[Tensor, Tensor, Tensor]:
+    """Return unit vectors [k, F] and biases of some concepts, and how well those of other folds judge each fold."""
+    present, fold = sample.present[:, concepts], fold[:, concepts]
+    learnt = torch.cat([torch.ones_like(present), *(fold != number for number in range(FOLDS))], 1)
+    found = read_patterns(sample.activations, present.repeat(1, 1 + FOLDS), learnt, sample.check)
+    design, vectors, intercepts = found
+    count = present.shape[1]
+    logits = design.times(vectors[:, count:]) + intercepts[count:]  # [N, FOLDS k]
+    logits = logits.masked_fill(learnt[:, count:], 0).reshape(len(fold), FOLDS, -1).sum(1)
+    whole = design.restore(vectors[:, :count], intercepts[:count])
+    return *whole, balanced_accuracy(logits, present)
+
+
+def _sides(present: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sides of Q problems as shares of the examples [N, M], each once, and where they are [2 Q].
+
+    Problems that share a side, as a concept against many sets does, have one mean of it.
+    """
     often = counts.double()
     sides = [often * side / (often * side).sum(0).clamp_min(1) for side in (present, ~present)]
-    means = design.combine(torch.cat(sides, 1))  # [F, 2 Q]
-    shown, hidden = means.chunk(2, dim=1)
-    difference = shown - hidden
-    return difference, -(difference * (shown + hidden) / 2).sum(0)
+    distinct, places = torch.unique(torch.cat(sides, 1), dim=1, return_inverse=True)
+    return distinct, places
+
+
+def _differences(means: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return differences [F, Q] of means [F, M], and the intercepts [Q] that put zero half way between them."""
+    shown, hidden = (means.T[place] for place in places.chunk(2))
+    difference = shown.sub_(hidden)
+    middle = hidden.add_(difference, alpha=0.5)
+    return difference.T, -middle.mul_(difference).sum(1)

@@ -18,6 +18,19 @@ from .iou import SHARES
 MOST_PIXELS = 4096  # of a calibration map: more are thinned out evenly
 
 
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """One level for each concept, and which part of the pixels on it counts: values [K, 2] float64, known [K] bool."""
+
+    values: Tensor
+    known: Tensor
+
+    def at(self, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return levels of the concepts asked [B, T, 2], and which of them are known [B, T] bool."""
+        columns = [ByConcept(column, self.known).at(targets) for column in self.values.unbind(1)]
+        return torch.stack([values for values, _ in columns], -1), columns[0][1]
+
+
 @dataclass(frozen=True)
 class DatasetIou(Metric[Heatmaps]):
     """Intersections over unions, each summed over all images, of masks and maps above one level; up, [0, 1].
@@ -25,8 +38,9 @@ class DatasetIou(Metric[Heatmaps]):
     What a map lights up in an image without the concept counts against it, so that a map of the object, or of anything
     that is always there, gains nothing. The level is one raw value for each concept, exceeded by a `share` of the
     pixels of the calibration part: None is the best there of nine, .005 that of Network Dissection, where above .04 a
-    unit counts as a detector (arXiv 1704.05796). Each image's value is the ratio plus its own pull on it: their plain
-    mean is the ratio. An image that shows the concept without a mask of it is undefined.
+    unit counts as a detector (arXiv 1704.05796). Pixels at the level itself count in part, as a fair choice among them
+    would on average, so that a flat map scores what chance does. Each image's value is the ratio plus its own pull on
+    it: their plain mean is the ratio. An image that shows the concept without a mask of it is undefined.
 
     >>> from ambench.core import Case, Truth
     >>> maps = torch.tensor([[[[0.9, 0.1], [0.8, 0.2]]], [[[0.7, 0.1], [0.1, 0.1]]]])
@@ -34,9 +48,9 @@ class DatasetIou(Metric[Heatmaps]):
     >>> truth = Truth(torch.tensor([[True], [False]]), masks=masks)
     >>> case = Case(torch.zeros(2, 3, 2, 2), torch.zeros(2, 1).long(), truth, ("a", "b"))
     >>> trial = Trial(None, case, Heatmaps(torch.zeros(2, 1), maps), None, None, None)
-    >>> metric, level = DatasetIou(), ByConcept(torch.tensor([0.5], dtype=torch.float64), torch.tensor([True]))
     >>> from dataclasses import replace
-    >>> values = metric.score(replace(trial, calibration=level))
+    >>> metric, level = DatasetIou(), torch.tensor([[0.5, 0.0]], dtype=torch.float64)
+    >>> values = metric.score(replace(trial, calibration=Levels(level, torch.tensor([True]))))
     >>> ledger = Ledger(case.ids, case.targets, torch.zeros(2, 1), truth, values.notes)
     >>> round(metric.finish(values, ledger).values.mean().item(), 4)  # 1 of 2 and 1 pixels
     0.3333
@@ -63,13 +77,15 @@ class DatasetIou(Metric[Heatmaps]):
         pair = torch.stack([in_a_row(trial.explanation.values), in_a_row(masks).float()], -1)
         return pair[:, :, :: -(-pair.shape[2] // MOST_PIXELS)]
 
-    def calibrate(self, ledger: Ledger) -> ByConcept | None:
+    def calibrate(self, ledger: Ledger) -> Levels | None:
         """Return the level of each concept, unknown where the calibration part shows no mask of it."""
         seen = ledger.observations
         if seen is None:
             return None
-        shares = SHARES if self.share is None else (self.share,)
-        return ByConcept.of(ledger.targets, lambda asked: _level(seen[asked], shares))
+        count = int(ledger.targets.max()) + 1 if ledger.targets.numel() else 0
+        found = [_level(seen[ledger.targets == concept], self.share) for concept in range(count)]
+        levels = torch.tensor([level or (0.0, 0.0) for level in found], dtype=torch.float64).view(-1, 2)
+        return Levels(levels, torch.tensor([level is not None for level in found], dtype=torch.bool))
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
         """Return intersection over union [B, T], and both in the notes; None without masks, here or in calibration."""
@@ -83,9 +99,9 @@ class DatasetIou(Metric[Heatmaps]):
             )
         refuse_broken(trial, maps, "map")
         values, inside = in_a_row(maps), in_a_row(masks.bool())
-        levels, known = trial.calibration.at(trial.case.targets)
-        hot = values.double() > levels[..., None]
-        notes = torch.stack([(hot & inside).sum(2), (hot | inside).sum(2)], -1).double()  # [B, T, 2]
+        levels, known = trial.calibration.at(trial.case.targets)  # [B, T, 2]
+        hot = _hot(values.double(), levels[..., :1], levels[..., 1:])  # [B, T, P]
+        notes = torch.stack([(hot * inside).sum(2), (hot * ~inside).sum(2) + inside.sum(2)], -1)  # [B, T, 2]
         blind = trial.case.truth.present.bool() & ~inside.any(2)
         flat = values.amax(2) == values.amin(2)
         return Values.of(notes[..., 0] / notes[..., 1].clamp_min(1), known & ~blind, flat, notes)
@@ -102,16 +118,32 @@ class DatasetIou(Metric[Heatmaps]):
         return Values.of(ratio + pull, values.defined & (unions > 0), values.flat)
 
 
-def _level(seen: Tensor, shares: tuple[float, ...]) -> float | None:
-    """The value that the best of some shares of all pixels [n, P, 2] exceeds; None without a mask."""
+def _hot(values: Tensor, level: Tensor | float, part: Tensor | float) -> Tensor:
+    """How much of each pixel is above a level: 1, or that part of those that lie on it."""
+    return (values > level).double() + part * (values == level)
+
+
+def _level(seen: Tensor, share: float | None) -> tuple[float, float] | None:
+    """The level that a share of all pixels [n, P, 2] reaches and which part of those on it count; None without a mask.
+
+    Where the share is open, each of the nine is tried with the pixels on its level and without them.
+    """
     values, inside = seen[..., 0].flatten().double(), seen[..., 1].flatten() > 0
     if not inside.any():
         return None
-    ordered = values.sort(descending=True).values
-    levels = [float(ordered[min(len(ordered) - 1, max(1, round(share * len(ordered))))]) for share in shares]
+    levels = [_reached_by(values, one) for one in (SHARES if share is None else (share,))]
+    if share is None:
+        levels += [(level, 0.0) for level, _ in levels]
 
-    def ratio(level: float) -> float:
-        hot = values > level
-        return float((hot & inside).sum() / (hot | inside).sum())
+    def ratio(level: tuple[float, float]) -> float:
+        hot = _hot(values, *level)
+        return float((hot * inside).sum() / ((hot * ~inside).sum() + inside.sum()))
 
     return max(levels, key=ratio)
+
+
+def _reached_by(values: Tensor, share: float) -> tuple[float, float]:
+    """The value that a share of all reaches, and which part of those equal to it belongs to that share."""
+    kept = max(1, round(share * len(values)))
+    level = values.topk(kept).values[-1]
+    return float(level), float((kept - (values > level).sum()) / (values == level).sum())

@@ -23,20 +23,16 @@ SHARE = 0.25  # of either side, that are taken then
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """What is frozen before the test part: thresholds of the score, and another probe [K, C] with biases [K]."""
+    """What is frozen before the test part: thresholds [K] of the score, and another probe [K, C] with biases [K]."""
 
-    thresholds: ByConcept
+    thresholds: Tensor
+    known: Tensor
     vectors: Tensor
     biases: Tensor
 
-    @property
-    def values(self) -> Tensor:
-        """The thresholds' values."""
-        return self.thresholds.values
-
     def at(self, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the thresholds of the concepts asked, and which are known."""
-        return self.thresholds.at(targets)
+        """Return the thresholds of the concepts asked [B, T], and which are known."""
+        return ByConcept(self.thresholds, self.known).at(targets)
 
 
 @dataclass(frozen=True)
@@ -72,22 +68,19 @@ class EstimatedHardAccuracy(Thresholded):
 
     def calibrate(self, ledger: Ledger) -> Reference | None:  # type: ignore[override]
         """Return thresholds and the reference; a concept without five calibration images on either side has none."""
-        seen, present = ledger.observations, ledger.truth.present
+        seen = ledger.observations
         if seen is None:
             return None
-        scores, features = seen[..., 0], seen[..., 1:]
-        count = int(ledger.targets.max()) + 1 if ledger.targets.numel() else 0
-        vectors, biases = torch.zeros(count, features.shape[2], dtype=torch.float64), torch.zeros(count).double()
-        known = []
-        for concept in range(count):
-            asked = ledger.targets == concept
-            fitted = _reference(features[asked], present[asked])
-            known.append(fitted is not None)
-            if fitted is not None:
-                vectors[concept], biases[concept] = fitted
-        thresholds = ByConcept.of(ledger.targets, lambda asked: best_threshold(scores[asked], present[asked]))
-        there = thresholds.known & torch.tensor(known, dtype=torch.bool)
-        return Reference(ByConcept(thresholds.values, there), vectors, biases)
+        order = sorted(range(len(ledger.ids)), key=ledger.ids.__getitem__)  # sums do not depend on who came first
+        seen, present, targets = seen[order], ledger.truth.present[order], ledger.targets[order]
+        count = int(targets.max()) + 1 if targets.numel() else 0
+        fitted = [_reference(seen[..., 1:][targets == k], present[targets == k]) for k in range(count)]
+        none = torch.zeros(seen.shape[2] - 1, dtype=torch.float64), 0.0
+        vectors = torch.stack([(one or none)[0] for one in fitted]) if fitted else none[0][None, :0]
+        biases = torch.tensor([(one or none)[1] for one in fitted], dtype=torch.float64)
+        known = torch.tensor([one is not None for one in fitted], dtype=torch.bool)
+        found = ByConcept.of(targets, lambda asked: best_threshold(seen[..., 0][asked], present[asked]))
+        return Reference(found.values, found.known & known, vectors, biases)
 
     def score(self, trial: Trial[Scores]) -> Values | None:
         """Return 1, .5 or 0 for each pair [B, T], and what the reference says of it in the notes."""
