@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -87,18 +88,42 @@ class Held(Activations):
 
 
 class Filed(Activations):
-    """Activations in a safetensors file, of which only what is asked for is read."""
+    """Activations in a safetensors file, of which only what is asked for is read.
+
+    It is read, not mapped: mapped pages count as this process's memory until the file is closed.
+    """
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self._path, self._device = path, device
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt") as file:  # refuses one that is torn
             self.shape = tuple(json.loads(file.metadata()["shape"]))
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            entry = json.loads(file.read(length))[NAME]
+        self._start = 8 + length + entry["data_offsets"][0]
+        self._dtype = _DTYPES[entry["dtype"]]
 
     def cut(self, rows: slice, columns: slice) -> Tensor:
         """Return what is asked for, on the device that it was computed on."""
-        with safe_open(self._path, "pt") as file:
-            cut: Tensor = file.get_slice(NAME)[rows, columns]
+        start, stop, _ = rows.indices(len(self))
+        left, right, _ = columns.indices(self.width)
+        cut = torch.empty(max(0, stop - start), max(0, right - left), dtype=self._dtype)
+        whole_rows = right - left == self.width  # they lie one after another
+        with self._path.open("rb", buffering=0) as file:
+            for place, part in enumerate([cut] if whole_rows else cut):
+                file.seek(self._start + ((start + place) * self.width + left) * self._dtype.itemsize)
+                _fill(file, part)
         return cut.to(self._device)
+
+
+def _fill(file: FileIO, tensor: Tensor) -> None:
+    """Read a contiguous tensor's numbers from where the file stands."""
+    left = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+    while len(left):
+        count = file.readinto(left)
+        if not count:
+            raise EOFError(f"{file.name} ends early")
+        left = left[count:]
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -261,6 +286,7 @@ _TYPES: Mapping[torch.dtype, str] = {
     torch.float32: "F32",
     torch.float64: "F64",
 }
+_DTYPES: Mapping[str, torch.dtype] = {name: dtype for dtype, name in _TYPES.items()}
 
 
 def _header(shape: tuple[int, ...], dtype: torch.dtype) -> bytes:

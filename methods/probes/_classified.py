@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ambench.core import InputError, Pooling
 
 from ._classifier import Classifier, Solver
-from ._probe import Probe
+from ._probe import Probe, Sample
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class ClassifierProbe(Probe):
     def features(self) -> Pooling:
         """Its pooling."""
         return self.pooling
+
+    def arranged(self, sample: Sample) -> Sample:
+        """Return a sample by name where stochastic gradients would learn something else from another order."""
+        return sample.by_name() if self.solver == "sgd" else sample
 
     @property
     def classifier(self) -> Classifier:

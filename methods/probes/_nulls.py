@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ambench.activations import Held
-
 from ._classifier import Classifier, Planes, balance
-from ._design import Design
+from ._design import SMALLEST_WEIGHT, Design
 from ._newton import Classifiers
 from ._probe import Sample
 
@@ -35,16 +32,18 @@ class Nulls:
 
         All are samples of the examples, so a penalty weighs the same in each as in the probe itself.
         """
-        small, present = _along_axes(design), sample.present
-        hidden = ~present
+        present, hidden = sample.present, ~sample.present
         half = hidden.sum(0) // 2
         used = present[..., None] | lowest(lots(sample, "tcav refit", refits), hidden, hidden.sum(0) - half)
         sides = lowest(lots(sample, "tcav split", refits), hidden, half)
-        labels = torch.cat([present[..., None].expand_as(used), sides], 2)  # [N, K, 2 S]
-        counts = torch.cat([used, hidden[..., None].expand_as(sides)], 2)
         mixed = lowest(lots(sample, "tcav shuffle", shuffles), torch.ones_like(present), present.sum(0))
-        found = _shares(classifier.solve(small, labels.flatten(1), counts.flatten(1), resampled=True), labels)
-        return Nulls(found[:refits], found[refits:], _shares(_whole(classifier, small, mixed.flatten(1)), mixed))
+        problems = ((present[..., None].expand_as(used), used), (sides, hidden[..., None].expand_as(sides)))
+        found = [
+            classifier.solve(design, labels.flatten(1), counts.flatten(1), resampled=True)
+            for labels, counts in problems
+        ]
+        found.append(_of_all(classifier, design, mixed.flatten(1)))
+        return Nulls(*(_shares(planes).reshape(*present.shape, -1).permute(2, 1, 0) for planes in found))
 
 
 def lots(sample: Sample, what: str, count: int) -> Tensor:
@@ -65,31 +64,28 @@ def lowest(drawn: Tensor, among: Tensor, count: Tensor) -> Tensor:
     return among[..., None] & (place < count[:, None])
 
 
-def _along_axes(design: Design) -> Design:
-    """The same examples along their principal axes, and a 0 more than examples where ridge's dual is the quick form."""
-    held = F.pad(
-        design.coordinates, (0, len(design.activations) + 1 - design.coordinates.shape[1] if design.wide else 0)
-    )
-    return Design(Held(held), torch.zeros_like(held[0]), 1.0, False)
+def _shares(planes: Planes) -> Tensor:
+    """Return solutions as shares of the examples [N, Q]; zero where nothing separates."""
+    axes = planes.design.coordinates
+    pieces = axes / axes.square().sum(0).clamp_min(1e-300)  # of examples, that add up to the axes themselves
+    if planes.shares is not None:
+        shares = planes.shares
+    elif planes.weights is not None:
+        shares = pieces @ planes.weights
+    else:
+        shares = pieces @ (pieces.T @ planes.design.times(planes.vectors))
+    alive: Tensor = (axes.T @ shares).norm(dim=0) >= SMALLEST_WEIGHT
+    return shares * alive
 
 
-def _shares(planes: Planes, labels: Tensor) -> Tensor:
-    """Return the solutions for labels [N, K, S] as shares of the examples [S, K, N]."""
-    along = planes.design.activations.whole()
-    shares = planes.restored()[0] @ (along / along.square().sum(0).clamp_min(1e-300)).T  # [K S, N]
-    return shares.reshape(*labels.shape[1:], -1).transpose(0, 1)
-
-
-def _whole(classifier: Classifier, design: Design, present: Tensor) -> Planes:
+def _of_all(classifier: Classifier, design: Design, present: Tensor) -> Planes:
     """Return fits to labels [N, Q] of all examples; ridge by conjugate gradients, which the axes make quick."""
     if classifier.solver != "ridge":
         return classifier.solve(design, present)
-    examples = design.activations.whole()
-    columns = torch.cat([examples, torch.ones_like(examples[:, :1])], 1)
-    penalties = torch.full_like(examples[0, :1], 2 / classifier.strength).expand(present.shape[1])
-    problems = _LeastSquares(columns, 2.0 * present - 1, balance(present), penalties)
-    solved = problems.solve()
-    return Planes(design, solved[-1], plain=solved[:-1])
+    columns = torch.cat([design.coordinates, torch.ones_like(design.coordinates[:, :1])], 1)
+    penalties = columns.new_full((present.shape[1],), 2 / classifier.strength)
+    solved = _LeastSquares(columns, 2.0 * present - 1, balance(present), penalties).solve()
+    return Planes(design, solved[-1], weights=solved[:-1])
 
 
 class _LeastSquares(Classifiers):

@@ -38,6 +38,11 @@ class Sample:
         """Raise InputError for an example whose features, a row of the block [n, F], are not finite."""
         refuse_broken(block, rows, self.concepts, self.layer)
 
+    def by_name(self) -> Sample:
+        """Return the sample in the order of the examples' names."""
+        ids = self.concepts.ids
+        return self.select(torch.tensor(sorted(range(len(ids)), key=ids.__getitem__))) if ids else self
+
     def select(self, rows: Tensor) -> Sample:
         """Return the sample of some rows [n]."""
         picked = Held(self.activations.whole()[rows.to(self.concepts.images.device)])
@@ -66,7 +71,11 @@ class Probe(ProbeMethod):
     def fit(self, model: Model, concepts: Concepts, randomness: Randomness) -> Directions:
         """Return the directions of all examples; Skipped with fewer than five examples on either side."""
         refuse_too_few(concepts)
-        return self.solve(self.sample(model, concepts, randomness))
+        return self.solve(self.arranged(self.sample(model, concepts, randomness)))
+
+    def arranged(self, sample: Sample) -> Sample:
+        """Return a sample in the order that it is learnt in: as it is, where the order makes no difference."""
+        return sample
 
     def refit(self, model: Model, concepts: Concepts, counts: Tensor, randomness: Randomness) -> Sequence[Directions]:
         """Return the directions of S other samples, counts [S, N], from activations that are read once."""

@@ -31,7 +31,7 @@ class ContextCav(ClassifierProbe):
         if concepts.contexts is None:
             raise Skipped("the contexts of these examples are not known, so there is none to learn")
         refuse_too_few(concepts, concepts.contexts, "examples in the context of")
-        return self.solve(self.sample(model, concepts, randomness))
+        return self.solve(self.arranged(self.sample(model, concepts, randomness)))
 
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C] or [K, C, *cells] (`none`), and `details["accuracy"]` on contexts, out of fold."""

@@ -14,15 +14,13 @@ from ._classified import ClassifierProbe
 from ._false_positives import FalsePositives
 from ._probe import Sample, directions
 
-TOO_ALIKE = 0.95  # a cosine above which what is left is noise
-
 
 @dataclass(frozen=True)
 class CuredCav(ClassifierProbe):
     """`cav` less its projection on `fp_cav`, at unit length (arXiv 2511.04312).
 
-    In few dimensions the two are nearly the same by construction, and what is left is noise: above a cosine of .95 a
-    concept has no direction, and its row says so. The other settings are those of `fp_cav`.
+    In few dimensions the two are nearly the same by construction, and what is left is noise: above a cosine of
+    `most_alike` a concept has no direction, and its row says so. The other settings are those of `fp_cav`.
 
     >>> CuredCav().fewest
     30
@@ -32,11 +30,14 @@ class CuredCav(ClassifierProbe):
     supervision = "concept images"
 
     fewest: int = 30
+    most_alike: float = 0.95
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fewest < 5:
-            raise InputError(f"fewest is a number of examples from 5 up, not {self.fewest}")
+        if self.fewest < 2:
+            raise InputError(f"fewest is a number of examples from 2 up, not {self.fewest}")
+        if not 0 < self.most_alike <= 1:
+            raise InputError(f"most_alike is a cosine above 0 and at most 1, not {self.most_alike}")
 
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C], or [K, C, *cells] without pooling; `details["cosine"]` is that of `cav` with `fp_cav`.
@@ -46,7 +47,7 @@ class CuredCav(ClassifierProbe):
         found = FalsePositives.of(self.classifier, sample, self.fewest)
         missing = dict(found.missing)
         for number, cosine in enumerate(found.cosine.tolist()):
-            if number not in missing and abs(cosine) > TOO_ALIKE:
+            if number not in missing and abs(cosine) > self.most_alike:
                 name = sample.concepts.names[number]
                 missing[number] = f"the probe of '{name}' and of its false positives are one (cosine {cosine:.3f})"
         if len(missing) == len(found.counts):

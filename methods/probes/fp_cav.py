@@ -36,8 +36,8 @@ class FpCav(ClassifierProbe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fewest < 5:
-            raise InputError(f"fewest is a number of examples from 5 up, not {self.fewest}")
+        if self.fewest < 2:
+            raise InputError(f"fewest is a number of examples from 2 up, not {self.fewest}")
 
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C], or [K, C, *cells] without pooling; Skipped if no concept has enough false positives.

@@ -24,7 +24,7 @@ class TcavSignificance(Metric[Directions]):
     >>> import torch
     >>> from ambench import toy
     >>> details = {"p_adjusted": [[0.01, 0.75, 1.0]], "images": [8, 4, 0], "chance": [False]}
-    >>> details = {name: torch.tensor(numbers).double() for name, numbers in details.items()}
+    >>> details = {name: torch.tensor(numbers, dtype=torch.float64) for name, numbers in details.items()}
     >>> found = Directions(torch.eye(1, 3), torch.zeros(1), "features", "mean", details)
     >>> values = TcavSignificance().score(Trial(toy.network(), None, found, None, None, None))
     >>> values.ids, values.values.flatten().tolist(), values.defined.flatten().tolist()

@@ -34,11 +34,25 @@ from ambench.core import (
     SynthesisMethod,
 )
 
-QUICK = {"actmax": "steps=6", "integrated_gradients": "steps=4"}  # settings that only save time
+QUICK = {  # settings that save time, or make do with few examples
+    "actmax": "steps=6",
+    "cured_cav": "fewest=5,most_alike=1",
+    "fp_cav": "fewest=5",
+    "integrated_gradients": "steps=4",
+    "tcav": "refits=3",
+}
 VARIANTS = [
     "actmax:steps=6,parametrisation=pixel,objective=probability,restarts=2",
     "cav:pooling=none",
     "cav:pooling=max",
+    "cav:solver=svm",
+    "cav:solver=sgd",
+    "cav:solver=ridge",
+    "combination_cav:variant=joint",
+    "fp_cav:hard_negatives=true,fewest=5",
+    "pattern_cav:pooling=none",
+    "segmentation_cav:score=mean",
+    "segmentation_cav:spatial=true",
     "gradcam:relu=false",
     "integrated_gradients:steps=4,baseline=mean",
     "random_direction:pooling=none",
@@ -50,6 +64,7 @@ SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in N
 MODELS = networks.every()
 FEW = ("in-place", "transformer")
 COUNT = 7
+EXAMPLES = 48
 UNITS = (3, 0, 4)
 
 over_specs = pytest.mark.parametrize("spec", SPECS)
@@ -85,12 +100,16 @@ class Question:
 
     @staticmethod
     def about(model: Model) -> Question:
-        images, examples = networks.images(model, COUNT), networks.images(model, 16, seed=1)
-        present = torch.arange(16)[:, None] // torch.tensor([1, 2, 4]) % 2 == 0
+        images, examples = networks.images(model, COUNT), networks.images(model, EXAMPLES, seed=1)
+        number = torch.arange(EXAMPLES)[:, None]
+        present = number // torch.tensor([1, 2, 4]) % 2 == 0
         examples[present[:, 0]] *= 0.5
-        masks = torch.rand(16, 3, *model.input_shape[1:], generator=torch.Generator().manual_seed(2)) < 0.5
-        ids = tuple(f"example-{i}" for i in range(16))
-        concepts = Concepts(("dark", "pairs", "fours"), examples, present, masks, ids)
+        masks = torch.rand(EXAMPLES, 3, *model.input_shape[1:], generator=torch.Generator().manual_seed(2)) < 0.5
+        masks[:, :, 0] = True  # on a row of every picture, so that no concept is nowhere
+        masks &= present[:, :, None, None]
+        contexts = number // torch.tensor([2, 4, 1]) % 2 == 0
+        ids = tuple(f"example-{i}" for i in range(EXAMPLES))
+        concepts = Concepts(("dark", "pairs", "fours"), examples, present, masks, ids, contexts=contexts)
         return Question(model, images, networks.targets(COUNT), concepts, tuple(f"image-{i}" for i in range(COUNT)))
 
     def rows(self, rows: Sequence[int]) -> Question:
@@ -176,6 +195,8 @@ def test_a_method_returns_its_kind_with_shapes_and_finite_numbers(spec: str, nam
         assert answer.bias.shape == (3,)
         lengths = answer.vectors.flatten(1).norm(dim=1)
         assert ((lengths - 1).abs() < 1e-5).logical_or(lengths == 0).all()
+        assert not lengths[list(answer.missing)].any()
+        assert all(question.concepts.names[number] in why for number, why in answer.missing.items())
     else:
         assert isinstance(answer, Heatmaps | Predictions)
         assert answer.scores.shape == (COUNT, 3)
@@ -224,15 +245,8 @@ def test_answers_are_the_same_in_any_batch_and_order(spec: str, name: str) -> No
 @pytest.mark.parametrize("spec", [spec for spec in FITTING if isinstance(method(spec), ProbeMethod)])
 def test_the_order_of_examples_changes_no_direction(spec: str, name: str) -> None:
     question = Question.about(MODELS[name])
-    order = torch.randperm(16, generator=torch.Generator().manual_seed(4))
-    given = question.concepts
-    mixed = replace(
-        given,
-        images=given.images[order],
-        present=given.present[order],
-        masks=None if given.masks is None else given.masks[order],
-        ids=tuple(given.ids[row] for row in order),
-    )
+    order = torch.randperm(EXAMPLES, generator=torch.Generator().manual_seed(4))
+    mixed = question.concepts.select(order)
     assert_equal(ask(spec, replace(question, concepts=mixed)), ask(spec, question), tolerance=1e-5)
 
 
@@ -535,9 +549,19 @@ def test_as_many_methods_as_columns() -> None:
 def test_masks_reach_only_those_who_say_so(spec: str) -> None:
     question = Question.about(MODELS["module"])
     assert question.concepts.masks is not None
-    other = replace(question.concepts, masks=~question.concepts.masks)
+    other = replace(question.concepts, masks=question.concepts.masks.flip(0, 3))
     assert differ(ask(spec, replace(question, concepts=other)), ask(spec, question)) == (
         "mask" in method(spec).supervision
+    )
+
+
+@over_specs
+def test_contexts_reach_only_those_who_say_so(spec: str) -> None:
+    question = Question.about(MODELS["module"])
+    assert question.concepts.contexts is not None
+    other = replace(question.concepts, contexts=~question.concepts.contexts)
+    assert differ(ask(spec, replace(question, concepts=other)), ask(spec, question)) == (
+        "context" in method(spec).supervision
     )
 
 
