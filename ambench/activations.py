@@ -1,13 +1,14 @@
 """A layer's pooled features of many images: read in one pass for all who ask, kept on disk by what they are made of.
 
-An entry's name is a digest of the network's weights, modules and answers, of the layer, the pooling and the images'
-bytes. No name that a person chose is in it, so no network can be served another's features.
+An entry's name is a digest of the network's weights, modules and answers, of the layer's, the pooling and the images'
+bytes. No name that a person chose decides it, so no network and no layer can be served another's features.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -176,31 +177,30 @@ class Keeper:
 
     def read(self, model: Model, images: Tensor, wanted: Sequence[Read], chunk: int) -> dict[Read, Activations]:
         """Return what is wanted; what is not there yet is computed, along with all that will be wanted later."""
-        key = key_of(model, images, chunk)
         also = [one for one in self.also if one.layer in model.layers and _has(model, one)]
-        missing = [one for one in dict.fromkeys([*wanted, *also]) if self._there(key, one, images.device) is None]
+        keys = keys_of(model, images, list(dict.fromkeys([*wanted, *also])), chunk)
+        missing = {one: key for one, key in keys.items() if self._there(key, images.device) is None}
         if any(one in missing for one in wanted):
-            self._write(key, model, images, missing, chunk)
-        found = {one: self._there(key, one, images.device) for one in wanted}
+            self._write(missing, model, images, chunk)
+        found = {one: self._there(keys[one], images.device) for one in wanted}
         return {one: _light(activations) for one, activations in found.items() if activations is not None}
 
-    def _path(self, key: str, one: Read) -> Path:
+    def _path(self, key: str) -> Path:
         """Return an entry's file."""
-        name = hashlib.sha256(f"{key}:{one.layer}:{one.pooling}".encode()).hexdigest()[:32]
-        return self.folder / f"{name}.safetensors"
+        return self.folder / f"{key}.safetensors"
 
-    def _there(self, key: str, one: Read, device: torch.device) -> Filed | None:
-        path = self._path(key, one)
+    def _there(self, key: str, device: torch.device) -> Filed | None:
+        path = self._path(key)
         try:
             return Filed(path, device) if path.is_file() else None
         except (SafetensorError, OSError, KeyError, TypeError):
             return None  # torn by a crash: made again
 
-    def _write(self, key: str, model: Model, images: Tensor, missing: Sequence[Read], chunk: int) -> None:
+    def _write(self, missing: Mapping[Read, str], model: Model, images: Tensor, chunk: int) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = {one: _Growing(self._path(key, one), len(images)) for one in missing}
+        files = {one: _Growing(self._path(key), len(images)) for one, key in missing.items()}
         try:
-            for found in _chunks(model, images, missing, chunk):
+            for found in _chunks(model, images, list(missing), chunk):
                 for one, values in found.items():
                     files[one].add(values)
             for file in files.values():
@@ -223,20 +223,29 @@ def keeping(folder: Path, also: Iterable[Read] = ()) -> Iterator[None]:
         _store.reset(token)
 
 
-def key_of(model: Model, images: Tensor, chunk: int) -> str:
-    """Return the digest of all that decides activations, but for layer and pooling.
+def keys_of(model: Model, images: Tensor, wanted: Sequence[Read], chunk: int) -> dict[Read, str]:
+    """Return the digest of all that decides each of the activations.
 
-    The network's answer to the first two images is part of it: it tells what neither weights nor modules do, such as a
-    normalisation written into `forward`.
+    What the network and its layers say of the first two images is part of it: it tells what neither weights nor modules
+    do, such as a normalisation written into `forward`, or a layer's name given to another module or view of it.
     """
     total = hashlib.sha256()
     for name, tensor in sorted(model.network.state_dict().items()):
         total.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
         total.update(_bytes(tensor))
     total.update(f"{model.network!r}:{images.dtype}:{tuple(images.shape)}:{images.device.type}:{chunk}:".encode())
-    total.update(_bytes(features.logits(model, images[:FINGERPRINT_IMAGES])))
+    first = images[:FINGERPRINT_IMAGES]
+    total.update(_bytes(features.logits(model, first)))
     total.update(_bytes(images))
-    return total.hexdigest()
+    (said,) = _chunks(model, first, wanted, FINGERPRINT_IMAGES)
+    return {one: _key(total, one, said[one]) for one in wanted}
+
+
+def _key(total: hashlib._Hash, one: Read, said: Tensor) -> str:
+    whole = total.copy()
+    whole.update(f"{one.layer}:{one.pooling}:{tuple(said.shape)}:".encode())
+    whole.update(_bytes(said))
+    return whole.hexdigest()[:32]
 
 
 def _bytes(tensor: Tensor) -> memoryview:
@@ -257,7 +266,8 @@ class _Growing:
 
     def __init__(self, path: Path, count: int) -> None:
         self._path, self._count = path, count
-        self._unfinished = path.with_suffix(f".{id(self):x}-{torch.initial_seed():x}.part")
+        # The process is part of its name: forks put their objects at the same addresses.
+        self._unfinished = path.with_suffix(f".{os.getpid()}-{id(self):x}.part")
         self._file: IO[bytes] | None = None
 
     def add(self, values: Tensor) -> None:

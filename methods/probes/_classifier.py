@@ -131,7 +131,7 @@ class Classifier:
         for problem in range(weights.shape[1]):
             weight, sign = weights[:, problem].cpu(), signs[:, problem].cpu()
             used = weight > 0
-            if len(sign[used].unique()) < 2:  # nothing to tell apart: zero vector
+            if (sign[used] > 0).all() or (sign[used] < 0).all():  # nothing to tell apart: a zero vector
                 continue
             classifier = SGDClassifier(alpha=0.01 / self.strength, max_iter=1000, tol=1e-3, random_state=seed)
             classifier.fit(features[used].numpy(), sign[used].numpy(), sample_weight=weight[used].numpy())
