@@ -109,22 +109,27 @@ class Filed(Activations):
         start, stop, _ = rows.indices(len(self))
         left, right, _ = columns.indices(self.width)
         cut = torch.empty(max(0, stop - start), max(0, right - left), dtype=self._dtype)
-        whole_rows = right - left == self.width  # they lie one after another
+        step = self.width * self._dtype.itemsize
+        length = cut.numel() if right - left == self.width else cut.shape[1]  # whole rows lie one after another
         with self._path.open("rb", buffering=0) as file:
-            for place, part in enumerate([cut] if whole_rows else cut):
-                file.seek(self._start + ((start + place) * self.width + left) * self._dtype.itemsize)
+            for place, part in enumerate(_split(_bytes(cut), length * self._dtype.itemsize)):
+                file.seek(self._start + (start + place) * step + left * self._dtype.itemsize)
                 _fill(file, part)
         return cut.to(self._device)
 
 
-def _fill(file: FileIO, tensor: Tensor) -> None:
-    """Read a contiguous tensor's numbers from where the file stands."""
-    left = memoryview(tensor.view(-1).view(torch.uint8).numpy())
-    while len(left):
-        count = file.readinto(left)
+def _split(whole: memoryview, length: int) -> Iterator[memoryview]:
+    for start in range(0, len(whole), max(1, length)):
+        yield whole[start : start + length]
+
+
+def _fill(file: FileIO, part: memoryview) -> None:
+    """Read bytes from where the file stands."""
+    while part:
+        count = file.readinto(part)
         if not count:
             raise EOFError(f"{file.name} ends early")
-        left = left[count:]
+        part = part[count:]
 
 
 # ------------------------------------------------------------------------------------------------ reading

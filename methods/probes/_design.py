@@ -154,11 +154,11 @@ def _sums(activations: Activations, origin: Tensor, shares: Tensor, check: Check
     """Return sums [Q, F] of the features seen from an origin [F], each with its share [N, Q], and of all squares."""
     sums, squares = origin.new_zeros(shares.shape[1], activations.width), 0.0
     for rows, block in activations.rows():
-        length = 0.0
+        length = origin.new_zeros(())
         for columns in pieces(activations.width, max(1, TILE // len(block))):
             moved = block[:, columns].to(torch.float64, copy=True).sub_(origin[columns])
             sums[:, columns].addmm_(shares[rows].T, moved)
-            length = length + moved.flatten().square_().sum()
+            length += moved.flatten().square_().sum()
         squares += float(length)
         if check is not None and not math.isfinite(squares):
             check(block, rows)
