@@ -52,7 +52,7 @@ def given(width: int) -> Model:
 
 def concepts_of(features: Tensor, present: Tensor) -> Concepts:
     names = tuple(f"concept {k}" for k in range(present.shape[1]))
-    ids = tuple(f"example-{i}" for i in range(len(features)))
+    ids = tuple(f"example-{i:03}" for i in range(len(features)))
     return Concepts(names, features[:, :, None, None], present, ids=ids)
 
 
@@ -159,6 +159,7 @@ def stochastic(features: np.ndarray, labels: np.ndarray) -> SGDClassifier:
 
 
 def test_sgd_of_few_features_is_scikit_learn_to_the_last_bit() -> None:
+    """It learns from examples in the order of their names, which here is that of their rows."""
     features, present = drawn(NARROW)
     design = Design.of(Held(features))
     same = torch.cat([block for _, block in design.rows()]).numpy()
@@ -179,6 +180,19 @@ def test_sgd_of_many_features_finds_what_scikit_learn_finds() -> None:
         reference = stochastic(standard(features)[0], labels).coef_[0]
         vector = directions.vectors[concept].double().numpy()
         assert vector @ reference / np.linalg.norm(reference) > 0.99
+
+
+@SHAPES
+@pytest.mark.parametrize("solver", ["logistic", "svm", "sgd", "ridge"])
+def test_another_order_of_examples_gives_the_same_directions(solver: str, shape: tuple[int, int]) -> None:
+    features, present = drawn(shape)
+    model, concepts = given(shape[1]), concepts_of(features, present)
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(3))
+    method = registry.load("methods", f"cav:solver={solver}")
+    plain, mixed = (method.fit(model, part, Randomness((0,))) for part in (concepts, concepts.select(order)))
+    torch.testing.assert_close(plain.vectors, mixed.vectors, rtol=0, atol=1e-6)
+    torch.testing.assert_close(plain.bias, mixed.bias, rtol=0, atol=1e-6)
+    torch.testing.assert_close(plain.details["accuracy"], mixed.details["accuracy"])
 
 
 # ------------------------------------------------------------------------------------------------ other samples
