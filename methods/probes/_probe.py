@@ -84,7 +84,8 @@ class Probe(ProbeMethod):
     def solve_samples(self, sample: Sample, counts: Tensor) -> Sequence[Directions]:
         """Return the directions of each of S samples [S, N], one after another."""
         every = torch.arange(counts.shape[1])
-        return [self.solve(sample.select(every.repeat_interleave(count.long().cpu()))) for count in counts]
+        picked = (every.repeat_interleave(count.long().cpu()) for count in counts)
+        return [self.solve(self.arranged(sample.select(rows))) for rows in picked]
 
     def sample(self, model: Model, concepts: Concepts, randomness: Randomness) -> Sample:
         """Return the examples with their activations, `chunk` read at a time."""

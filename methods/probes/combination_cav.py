@@ -58,6 +58,10 @@ class CombinationCav(Probe):
     def _classifier(self) -> Classifier:
         return Classifier(self.solver, self.inverse_penalty, "mean")
 
+    def arranged(self, sample: Sample) -> Sample:
+        """Return a sample by name where stochastic gradients would learn something else from another order."""
+        return sample.by_name() if self.solver == "sgd" else sample
+
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C] for mean-pooled features; `details["agreement"]` is the cosine of the two parts.
 

@@ -57,6 +57,10 @@ class SegmentationCav(Probe):
     def _classifier(self) -> Classifier:
         return Classifier(self.solver, self.inverse_penalty, "none" if self.spatial else "mean")
 
+    def arranged(self, sample: Sample) -> Sample:
+        """Return a sample by name where stochastic gradients would learn something else from another order."""
+        return sample.by_name() if self.solver == "sgd" else sample
+
     def solve(self, sample: Sample) -> Directions:
         """Return vectors [K, C], or [K, C, *cells] if `spatial`; `details["accuracy"]` is of cells, out of fold.
 

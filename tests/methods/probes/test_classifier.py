@@ -242,10 +242,12 @@ def test_a_fit_to_counts_keeps_the_pooling(spec: str) -> None:
         assert (cosines(found.vectors, whole.vectors) > 1 - 1e-6).all()
 
 
-def test_a_probe_that_solves_one_sample_after_another_does_so_too() -> None:
+@pytest.mark.parametrize("solver", ["logistic", "sgd"])
+def test_a_probe_that_solves_one_sample_after_another_does_so_too(solver: str) -> None:
     features, present = drawn(NARROW)
     model, concepts = given(NARROW[1]), concepts_of(features, present)
-    method = registry.load("methods", "fp_cav:fewest=5,hard_negatives=true")
+    concepts = concepts.select(torch.randperm(90, generator=torch.Generator().manual_seed(3)))
+    method = registry.load("methods", f"fp_cav:fewest=5,hard_negatives=true,solver={solver}")
     counts = (often(90, 2) > 0).long().T
     for count, found in zip(counts, method.refit(model, concepts, counts, Randomness((0,))), strict=True):
         whole = method.fit(model, concepts.select(count.nonzero().flatten()), Randomness((0,)))

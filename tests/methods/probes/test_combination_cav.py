@@ -159,7 +159,7 @@ def test_parts_that_contradict_each_other_are_reported(variant: str) -> None:
     torch.testing.assert_close(directions.vectors.norm(dim=1), torch.ones(2))
 
 
-@pytest.mark.parametrize("variant", ["sum", "joint"])
+@pytest.mark.parametrize("variant", ["sum", "joint", "sum,solver=sgd", "joint,solver=sgd"])
 def test_order_of_examples_and_chunk_change_no_combination(variant: str) -> None:
     concepts = drawn()
     mixed = concepts.select(torch.randperm(60, generator=torch.Generator().manual_seed(3)))

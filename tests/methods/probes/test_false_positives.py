@@ -253,6 +253,7 @@ def test_a_probe_that_is_one_with_its_false_positives_is_refused_with_the_cosine
     assert value > 0.95
     with pytest.raises(Skipped, match=f"'concept' .* are one .cosine {value:.3f}"):
         fit("cured_cav", concepts)
+    assert fit(f"cured_cav:most_alike={value + 1e-6}", concepts).missing == {}
 
 
 def test_of_several_concepts_only_the_one_that_cannot_be_cured_is_missing() -> None:
@@ -333,10 +334,10 @@ def test_order_of_examples_and_chunk_change_nothing(name: str) -> None:
     assert plain.missing == other.missing
 
 
-@pytest.mark.parametrize("name", ["fp_cav", "cured_cav"])
-def test_fewer_than_five_are_no_limit(name: str) -> None:
-    with pytest.raises(InputError, match="fewest"):
-        registry.load("methods", f"{name}:fewest=4")
+@pytest.mark.parametrize("spec", ["fp_cav:fewest=1", "cured_cav:fewest=0", "cured_cav:most_alike=0"])
+def test_limits_that_are_none_are_refused(spec: str) -> None:
+    with pytest.raises(InputError, match=spec.split(":")[1].split("=")[0]):
+        registry.load("methods", spec)
 
 
 def test_false_positives_are_counted_in_examples_that_were_left_out() -> None:

@@ -303,11 +303,14 @@ def test_the_map_of_a_spatial_one_adds_up_to_its_score() -> None:
 # ------------------------------------------------------------------------------------------------ edges
 
 
-@pytest.mark.parametrize("spec", ["", "score=mean,solver=svm", "spatial=true"])
+@pytest.mark.parametrize(
+    "spec", ["solver=sgd", "score=mean,solver=svm", "solver=ridge", "solver=logistic", "spatial=true"]
+)
 def test_order_of_examples_and_chunk_change_no_segmentation(spec: str) -> None:
     concepts = drawn(sides=(4, 6))
     plain = fit(f"segmentation_cav:{spec}", concepts)
-    mixed = fit(f"segmentation_cav:{spec},chunk=7".replace(":,", ":"), shuffled(concepts))
+    mixed = fit(f"segmentation_cav:{spec}", shuffled(concepts))
+    assert torch.equal(plain.vectors, fit(f"segmentation_cav:{spec},chunk=7", concepts).vectors)
     torch.testing.assert_close(plain.vectors, mixed.vectors, rtol=0, atol=1e-5)
     torch.testing.assert_close(plain.bias, mixed.bias, rtol=0, atol=1e-5)
     for name, values in plain.details.items():
