@@ -47,6 +47,9 @@ class Cells:
         lost = sample.present & (best[..., 0] == 0)
         free = free & ~lost[..., None]  # where the concept is in an image without a mask, nobody knows
         outside = _lot(sample, free, inside)
+        for number, name in enumerate(sample.concepts.names):
+            if not outside[:, number].any():
+                raise Skipped(f"the masks of '{name}' leave no cell of layer '{sample.layer}' free to learn from")
         kept = (inside | outside).any(1)  # [N, cells]
         image = torch.arange(len(kept), device=kept.device)[:, None].expand_as(kept)
         within, without = inside.movedim(1, 2)[kept], outside.movedim(1, 2)[kept]

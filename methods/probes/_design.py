@@ -15,7 +15,8 @@ from ambench.explanations import normalised
 
 SMALLEST_WEIGHT = 1e-8  # a shorter vector, in standard features, separates nothing
 SMALLEST_SPREAD = 1e-6  # relative to the largest mean: below lies rounding of the network's float32
-TILE = 1 << 17  # numbers, in double precision, that stay in a processor's cache while they are used
+TILE = 1 << 16  # numbers, in double precision, that stay in a processor's cache while they are used
+DEPTH = 512  # columns whose inner products are added to a large matrix at a time
 STRIPS = 4  # in which half of a symmetric product is computed, the other half being the same
 NARROW = 256  # a symmetric product of fewer rows is computed as a whole
 
@@ -87,7 +88,8 @@ class Design:
         count = len(self.activations)
         half = self.centre.new_zeros(count, count)
         for columns, block in self.activations.columns():
-            _add_product(half, self._moved(block, columns))
+            for _, tile in _tiles(block, self.centre[columns], DEPTH * count):
+                _add_product(half, tile)
         return _whole(half).mul_(self._gain**2)
 
     @cached_property
@@ -124,7 +126,8 @@ class Design:
         """Return sums of the examples' standard features [F, Q], each with its share [N, Q]."""
         total = shares.new_empty(self.activations.width, shares.shape[1])
         for columns, block in self.activations.columns():
-            torch.mm(self._moved(block, columns).T, shares, out=total[columns])
+            for part, tile in _tiles(block, self.centre[columns]):
+                torch.mm(tile.T, shares, out=total[columns][part])
         return total.mul_(self._gain)
 
     def times(self, vectors: Tensor) -> Tensor:
@@ -150,15 +153,23 @@ def pieces(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+def _tiles(block: Tensor, origin: Tensor, size: int = TILE) -> Iterator[tuple[slice, Tensor]]:
+    """Yield some columns at a time of a block [n, f] less an origin [f], each where the one before was."""
+    step = max(1, size // len(block))
+    place = origin.new_empty(len(block) * min(step, block.shape[1]))
+    for columns in pieces(block.shape[1], step):
+        part = block[:, columns]
+        yield columns, place[: part.numel()].view(part.shape).copy_(part).sub_(origin[columns])
+
+
 def _sums(activations: Activations, origin: Tensor, shares: Tensor, check: Check | None) -> tuple[Tensor, float]:
     """Return sums [Q, F] of the features seen from an origin [F], each with its share [N, Q], and of all squares."""
     sums, squares = origin.new_zeros(shares.shape[1], activations.width), 0.0
     for rows, block in activations.rows():
         length = origin.new_zeros(())
-        for columns in pieces(activations.width, max(1, TILE // len(block))):
-            moved = block[:, columns].to(torch.float64, copy=True).sub_(origin[columns])
-            sums[:, columns].addmm_(shares[rows].T, moved)
-            length += moved.flatten().square_().sum()
+        for columns, tile in _tiles(block, origin):
+            sums[:, columns].addmm_(shares[rows].T, tile)
+            length += tile.view(-1).dot(tile.view(-1))
         squares += float(length)
         if check is not None and not math.isfinite(squares):
             check(block, rows)

@@ -70,8 +70,12 @@ class Probe(ProbeMethod):
 
     def fit(self, model: Model, concepts: Concepts, randomness: Randomness) -> Directions:
         """Return the directions of all examples; Skipped with fewer than five examples on either side."""
-        refuse_too_few(concepts)
+        self.require(concepts)
         return self.solve(self.arranged(self.sample(model, concepts, randomness)))
+
+    def require(self, concepts: Concepts) -> None:
+        """Raise Skipped for a concept with too few examples: it takes five with it and five without."""
+        refuse_too_few(concepts)
 
     def arranged(self, sample: Sample) -> Sample:
         """Return a sample in the order that it is learnt in: as it is, where the order makes no difference."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ambench.activations import Held
-from ambench.core import Directions, InputError, Pooling
+from ambench.core import Concepts, Directions, InputError, Pooling, Skipped
 
 from ._cells import Cells, coverage
 from ._classifier import Classifier, Solver
 from ._design import Design
-from ._examples import FOLDS, balanced_accuracy, folds
+from ._examples import FEWEST, FOLDS, balanced_accuracy, folds
 from ._probe import Probe, Sample
 
 
@@ -56,6 +56,12 @@ class SegmentationCav(Probe):
     @property
     def _classifier(self) -> Classifier:
         return Classifier(self.solver, self.inverse_penalty, "none" if self.spatial else "mean")
+
+    def require(self, concepts: Concepts) -> None:
+        """Raise Skipped for a concept that fewer than five examples show; what is outside is in the same images."""
+        for name, shown in zip(concepts.names, concepts.present.sum(0).tolist(), strict=True):
+            if shown < FEWEST:
+                raise Skipped(f"a segmentation probe needs {FEWEST} examples with '{name}'; there are {shown}")
 
     def arranged(self, sample: Sample) -> Sample:
         """Return a sample by name where stochastic gradients would learn something else from another order."""

@@ -15,7 +15,7 @@ from ambench.features import logits
 from ._classified import ClassifierProbe
 from ._classifier import Solver
 from ._design import Design
-from ._examples import balanced_accuracy, refuse_too_few
+from ._examples import balanced_accuracy
 from ._folds import out_of_fold
 from ._nulls import Nulls, lots, lowest
 from ._probe import Sample, directions, in_parts
@@ -70,8 +70,8 @@ class Tcav(ClassifierProbe):
         Raises Skipped without classes, with `class` pooling, or with fewer than five examples on either side.
         """
         _refuse(model, self.pooling)
-        refuse_too_few(concepts)
-        sample = self.sample(model, concepts, randomness)
+        self.require(concepts)
+        sample = self.arranged(self.sample(model, concepts, randomness))
         design = sample.design()
         made = self._directions(sample, design)
         members = self._members(model, sample)

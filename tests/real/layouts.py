@@ -45,6 +45,14 @@ def street(real: Path, root: Path, *classes: str) -> Path:
     return root
 
 
+def street_and_textures(real: Path, root: Path, *classes: str) -> Path:
+    """Street scenes with masks, and textures that show none of it: what is in every scene needs pictures without it."""
+    street(real, root, *classes)
+    for folder in sorted((real / "textures").iterdir()):
+        _copy(sorted(folder.iterdir()), root / "contrast")
+    return root
+
+
 def textures(real: Path, root: Path) -> Path:
     """Striped against four other textures: 13 striped examples, 10 of each other as contrast, the rest to be told apart."""
     labels = {}
@@ -56,6 +64,16 @@ def textures(real: Path, root: Path) -> Path:
         _copy(files[learnt:], root / "images")
         labels |= {path.name: folder.name for path in files[learnt:]}
     return _table(root, labels)
+
+
+def taught_textures(real: Path, root: Path) -> Path:
+    """24 striped pictures as examples, all 100 of four other textures as contrast, and the last one to be explained."""
+    for folder in sorted((real / "textures").iterdir()):
+        files, striped = sorted(folder.iterdir()), folder.name == "striped"
+        _copy(files[: 24 if striped else 25], root / "concepts" / "striped" if striped else root / "contrast")
+    last = sorted((real / "textures" / "striped").iterdir())[-1]
+    _copy([last], root / "images")
+    return _table(root, {last.name: "striped"})
 
 
 def digits(real: Path, root: Path, count: int) -> Path:
