@@ -64,7 +64,7 @@ class Tcav(ClassifierProbe):
         fits to random halves of the negatives against those of as many random directions (fits to random splits of the
         negatives); `effect` [K, N] is the difference of their means, `effect_interval` [K, N, 2] its 95 % interval, and
         `p_adjusted` [K, N] is Holm's, over all concepts and classes. The refits share their positives, so p is far too
-        optimistic: of labels that meant nothing, about half of all p were below .05 (measured), which `chance` catches.
+        optimistic: of labels that meant nothing, about half of all p were below .05 (measured); `chance` catches most.
         `permutation_p` [K, N] holds its level, but finds little where random directions score 0 or 1 as well: it counts
         shuffled labels, 100 of them, whose scores are as far from .5.
         `images` [N] are counted; a class without any has score .5 and p 1.
