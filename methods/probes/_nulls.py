@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from ambench.explanations import SMALLEST_NORM
+
 from ._classifier import Classifier, Planes, balance
-from ._design import SMALLEST_WEIGHT, Design
+from ._design import Design
 from ._newton import Classifiers
 from ._probe import Sample
 
@@ -74,7 +76,7 @@ def _shares(planes: Planes) -> Tensor:
         shares = pieces @ planes.weights
     else:
         shares = pieces @ (pieces.T @ planes.design.times(planes.vectors))
-    alive: Tensor = (axes.T @ shares).norm(dim=0) >= SMALLEST_WEIGHT
+    alive: Tensor = (axes.T @ shares).norm(dim=0) >= SMALLEST_NORM
     return shares * alive
 
 

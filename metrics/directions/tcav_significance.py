@@ -18,8 +18,8 @@ class TcavSignificance(Metric[Directions]):
     to the concept where its value is below the level that was chosen beforehand, .05 say. The mean over classes is a
     summary and no p-value. The refits that are compared share their positives, so these p are far too optimistic: of
     labels that meant nothing a quarter was below .05 even so (measured); the method's `permutation_p` holds its level.
-    What protects, mostly, is that a concept whose probe may be a coin is left out, as is a class that the network sees in no
-    example. A small p says that there is an effect, not that it is large (`tcav_score`).
+    What protects, mostly, is that a concept whose probe may be a coin is left out; so is a class that the network sees
+    in no example. A small p says that there is an effect, not that it is large (`tcav_score`).
 
     >>> import torch
     >>> from ambench import toy
