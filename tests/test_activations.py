@@ -250,6 +250,42 @@ def test_what_is_made_of_something_else_never_shares_a_file(name: str, tmp_path:
     assert len(files(tmp_path)) == 2
 
 
+class Threshold(nn.Module):
+    """Its layer says the same of dark images, whatever its mean, weights and activation are; not so its answer."""
+
+    def __init__(self, mean: float = 0.0, weight: float = 1.0, activation: type[nn.Module] = nn.ReLU) -> None:
+        super().__init__()
+        self.conv, self.activation, self.mean = nn.Conv2d(3, 4, 1), activation(), mean
+        nn.init.constant_(self.conv.weight, weight)
+        nn.init.constant_(self.conv.bias, 0.0)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        dark = x.amax((1, 2, 3), keepdim=True) <= 0
+        seen = self.activation(self.conv(torch.where(dark, x, x - self.mean)))
+        return seen.mean((2, 3)) + self.mean
+
+
+def threshold(**settings: Any) -> Model:
+    network = Threshold(**settings).eval()
+    layers = {"activation": Layer("activation", network.activation, _same)}
+    return Model("same name", "same tag", network, {}, layers, "activation", (3, 8, 8))
+
+
+@pytest.mark.parametrize("settings", [{"mean": 2.0}, {"weight": -1.0}, {"activation": nn.Identity}])
+def test_what_the_first_images_do_not_tell_of_a_layer_is_told_otherwise(settings: Any, tmp_path: Path) -> None:
+    """By the network's answer, by its weights or by its modules."""
+    images = IMAGES.clone()
+    images[:2] = 0
+    images[2] = -1
+    wanted = [Read("activation", "mean")]
+    (first,) = values(threshold(), images, wanted, tmp_path)
+    (second,) = values(threshold(**settings), images, wanted, tmp_path)
+    assert torch.equal(first[:2], second[:2])
+    assert not torch.equal(first, second)
+    assert torch.equal(second, values(threshold(**settings), images, wanted)[0])
+    assert len(files(tmp_path)) == 2
+
+
 def test_layers_of_one_name_and_other_modules_never_share_a_file(tmp_path: Path) -> None:
     for first in (True, False):
         model = _two_layers(first)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ambench.activations import Activations
-from ambench.explanations import normalised
+from ambench.explanations import SMALLEST_NORM, normalised
 
-SMALLEST_WEIGHT = 1e-8  # a shorter vector, in standard features, separates nothing
+SMALLEST_WEIGHT = SMALLEST_NORM  # a shorter vector, in standard features, separates nothing
 SMALLEST_SPREAD = 1e-6  # relative to the largest mean: below lies rounding of the network's float32
+LEFT = 1e-3  # of the squares: with less spread around the mean, it is computed around the mean
 TILE = 1 << 16  # numbers, in double precision, that stay in a processor's cache while they are used
 DEPTH = 512  # columns whose inner products are added to a large matrix at a time
 STRIPS = 4  # in which half of a symmetric product is computed, the other half being the same
@@ -47,14 +48,21 @@ class Design:
 
     @staticmethod
     def with_sums(activations: Activations, shares: Tensor, check: Check | None = None) -> tuple[Design, Tensor]:
-        """Return the design and what it would `combine` of shares [N, Q], from one reading."""
+        """Return the design and what it would `combine` of shares [N, Q], from one reading.
+
+        There is a second one only where means are so large that little is left of the squares' digits without them.
+        """
         count, width = len(activations), activations.width
-        first = activations.cut(slice(0, 1), slice(None))[0].double()  # all are seen from here, so that little cancels
-        every = torch.cat([shares.to(first), first.new_ones(count, 1)], 1)
-        sums, squares = _sums(activations, first, every, check)
-        shift = sums[-1] / count
-        scale = math.sqrt(max(0.0, squares / count - float(shift.square().sum())) / width)
-        centre = first + shift
+        centre = activations.cut(slice(0, 1), slice(None))[0].double().zero_()
+        every = torch.cat([shares.to(centre), centre.new_ones(count, 1)], 1)  # the last sum is for the mean
+        for origin in (None, centre):
+            sums, squares = _sums(activations, origin, every, check)
+            shift = sums[-1] / count
+            centre += shift
+            spread = squares - count * float(shift.square().sum())
+            if spread > LEFT * squares:
+                break
+        scale = math.sqrt(max(0.0, spread) / (count * width))
         constant = scale <= SMALLEST_SPREAD * float(centre.abs().max())
         design = Design(activations, centre, 1.0 if constant else scale, constant)
         sums = sums[:-1].addr_(every[:, :-1].sum(0), shift, alpha=-1)
@@ -137,10 +145,8 @@ class Design:
 
     def restore(self, vectors: Tensor, intercepts: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors [Q, F] and biases [Q] for the features as they are; zero where nothing separates."""
-        alive = vectors.norm(dim=0) >= SMALLEST_WEIGHT
         unit, bias = normalised(vectors.T, intercepts)
-        bias = self.scale * bias - unit @ self.centre
-        return (unit, bias) if bool(alive.all()) else (unit * alive[:, None], bias * alive)
+        return unit, self.scale * bias - unit @ self.centre
 
 
 def pieces(count: int, size: int) -> Iterator[slice]:
@@ -153,20 +159,21 @@ def pieces(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def _tiles(block: Tensor, origin: Tensor, size: int = TILE) -> Iterator[tuple[slice, Tensor]]:
+def _tiles(block: Tensor, origin: Tensor | None, size: int = TILE) -> Iterator[tuple[slice, Tensor]]:
     """Yield some columns at a time of a block [n, f] less an origin [f], each where the one before was."""
     step = max(1, size // len(block))
-    place = origin.new_empty(len(block) * min(step, block.shape[1]))
+    place = torch.empty(len(block) * min(step, block.shape[1]), dtype=torch.float64, device=block.device)
     for columns in pieces(block.shape[1], step):
         part = block[:, columns]
-        yield columns, place[: part.numel()].view(part.shape).copy_(part).sub_(origin[columns])
+        tile = place[: part.numel()].view(part.shape).copy_(part)
+        yield columns, tile if origin is None else tile.sub_(origin[columns])
 
 
-def _sums(activations: Activations, origin: Tensor, shares: Tensor, check: Check | None) -> tuple[Tensor, float]:
-    """Return sums [Q, F] of the features seen from an origin [F], each with its share [N, Q], and of all squares."""
-    sums, squares = origin.new_zeros(shares.shape[1], activations.width), 0.0
+def _sums(activations: Activations, origin: Tensor | None, shares: Tensor, check: Check | None) -> tuple[Tensor, float]:
+    """Return sums [Q, F] of the features less an origin [F], each with its share [N, Q], and that of their squares."""
+    sums, squares = shares.new_zeros(shares.shape[1], activations.width), 0.0
     for rows, block in activations.rows():
-        length = origin.new_zeros(())
+        length = shares.new_zeros(())
         for columns, tile in _tiles(block, origin):
             sums[:, columns].addmm_(shares[rows].T, tile)
             length += tile.view(-1).dot(tile.view(-1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -105,11 +105,11 @@ def directions(
     vectors: Tensor,
     bias: Tensor,
     pooling: Pooling,
-    **details: Tensor,
+    details: Mapping[str, Tensor] | None = None,
 ) -> Directions:
     """Return unit vectors [K, F] as Directions of a sample's layer, with the features' own shape."""
     shaped = vectors.reshape(-1, *sample.activations.shape[1:])
-    return Directions(shaped.float(), bias.float(), sample.layer, pooling, details)
+    return Directions(shaped.float(), bias.float(), sample.layer, pooling, details or {})
 
 
 def in_parts(sample: Sample, vectors: Tensor, bias: Tensor, pooling: Pooling, size: int) -> list[Directions]:

@@ -77,6 +77,18 @@ def shuffled_p(score: Tensor, shuffled: Tensor) -> Tensor:
     return (1 + as_far.double().sum(0)) / (1 + len(shuffled))
 
 
+def farthest(shuffled: Tensor, tested: Tensor) -> Tensor:
+    """Return the score of each shuffle [S] that is farthest from .5 among scores [S, ...], where it is `tested` [...].
+
+    Held against it, the largest of many tests is no surprise (Westfall & Young 1993).
+
+    >>> farthest(torch.tensor([[0.4, 0.9], [0.2, 0.5]]), torch.tensor([True, True])).tolist()
+    [0.8999999761581421, 0.800000011920929]
+    """
+    away = (shuffled - 0.5).abs().masked_fill(~tested, 0)
+    return 0.5 + away.flatten(1).amax(1)
+
+
 def at_chance(logits: Tensor, present: Tensor) -> Tensor:
     """Return whether a probe may be a coin [K]: the 95 % interval of its balanced accuracy does not lie above .5.
 

@@ -40,7 +40,7 @@ class Cav(ClassifierProbe):
         design = sample.design()
         vectors, bias = self.classifier.solve(design, sample.present).restored()
         accuracy = balanced_accuracy(out_of_fold(self.classifier, design, sample), sample.present)
-        return directions(sample, vectors, bias, self.pooling, accuracy=accuracy)
+        return directions(sample, vectors, bias, self.pooling, {"accuracy": accuracy})
 
     def solve_samples(self, sample: Sample, counts: Tensor) -> Sequence[Directions]:
         """Return the directions of S samples [S, N], all problems solved at once; no accuracies."""

@@ -39,4 +39,4 @@ class ContextCav(ClassifierProbe):
         assert contexts is not None
         vectors, bias = self.classifier.solve(design, contexts).restored()
         accuracy = balanced_accuracy(out_of_fold(self.classifier, design, sample, contexts), contexts)
-        return directions(sample, vectors, bias, self.pooling, accuracy=accuracy)
+        return directions(sample, vectors, bias, self.pooling, {"accuracy": accuracy})

@@ -55,7 +55,7 @@ class CuredCav(ClassifierProbe):
         vectors, bias = _rejected(found)
         there = torch.tensor([number not in missing for number in range(len(vectors))], device=vectors.device)
         details = {"false_positives": found.counts, "cosine": found.cosine}
-        made = directions(sample, vectors * there[:, None], bias * there, self.pooling, **details)
+        made = directions(sample, vectors * there[:, None], bias * there, self.pooling, details)
         return Directions(made.vectors, made.bias, made.layer, made.pooling, made.details, missing)
 
 

@@ -46,5 +46,5 @@ class FpCav(ClassifierProbe):
         """
         found = FalsePositives.of(self.classifier, sample, self.fewest, self.hard_negatives)
         details: dict[str, Tensor] = {"false_positives": found.counts, "cosine": found.cosine}
-        made = directions(sample, found.vectors, found.bias, self.pooling, **details)
+        made = directions(sample, found.vectors, found.bias, self.pooling, details)
         return Directions(made.vectors, made.bias, made.layer, made.pooling, made.details, found.missing)

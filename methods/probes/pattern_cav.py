@@ -46,7 +46,7 @@ class PatternCav(Probe):
         fold, size = folds(sample.concepts), max(1, BLOCK // ((1 + FOLDS) * sample.activations.width))
         parts = [_with_accuracy(sample, fold, concepts) for concepts in pieces(fold.shape[1], size)]
         vectors, bias, accuracy = (torch.cat(part) for part in zip(*parts, strict=True))
-        return directions(sample, vectors, bias, self.pooling, accuracy=accuracy)
+        return directions(sample, vectors, bias, self.pooling, {"accuracy": accuracy})
 
     def solve_samples(self, sample: Sample, counts: Tensor) -> Sequence[Directions]:
         """Return the directions of S samples [S, N] from one product; no accuracies."""
@@ -93,15 +93,15 @@ def _sides(present: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 
     Problems that share a side, as a concept against many sets does, have one mean of it.
     """
-    often = counts.double()
-    sides = [often * side / (often * side).sum(0).clamp_min(1) for side in (present, ~present)]
-    distinct, places = torch.unique(torch.cat(sides, 1), dim=1, return_inverse=True)
-    return distinct, places
+    marks = torch.cat([counts * present, counts * ~present], 1)
+    distinct, places = torch.unique(marks, dim=1, return_inverse=True)
+    often = distinct.double()
+    return often / often.sum(0).clamp_min(1), places
 
 
 def _differences(means: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Return differences [F, Q] of means [F, M], and the intercepts [Q] that put zero half way between them."""
-    shown, hidden = (means.T[place] for place in places.chunk(2))
-    difference = shown.sub_(hidden)
-    middle = hidden.add_(difference, alpha=0.5)
-    return difference.T, -middle.mul_(difference).sum(1)
+    shown, hidden = places.chunk(2)
+    length = means.square().sum(0)
+    difference = means.T[shown].sub_(means.T[hidden])
+    return difference.T, (length[hidden] - length[shown]) / 2

@@ -20,7 +20,7 @@ from ._folds import out_of_fold
 from ._nulls import Nulls, lots, lowest
 from ._probe import Sample, directions, in_parts
 from ._sensitivity import sensitivities
-from ._significance import at_chance, holm, shuffled_p, welch
+from ._significance import at_chance, farthest, holm, shuffled_p, welch
 
 SHUFFLES = 100  # of the labels
 
@@ -66,7 +66,8 @@ class Tcav(ClassifierProbe):
         `p_adjusted` [K, N] is Holm's, over all concepts and classes. The refits share their positives, so p is far too
         optimistic: of labels that meant nothing, about half of all p were below .05 (measured); `chance` catches most.
         `permutation_p` [K, N] holds its level, but finds little where random directions score 0 or 1 as well: it counts
-        shuffled labels, 100 of them, whose scores are as far from .5.
+        shuffled labels, 100 of them, whose scores are as far from .5, and `permutation_p_family` those whose farthest
+        score of all concepts and classes is: it holds the level of the whole table.
         `images` [N] are counted; a class without any has score .5 and p 1.
 
         Raises Skipped without classes, with `class` pooling, or with fewer than five examples on either side.
@@ -100,7 +101,7 @@ class Tcav(ClassifierProbe):
         vectors, bias = self.classifier.solve(design, sample.present).restored()
         said = out_of_fold(self.classifier, design, sample)
         details = {"accuracy": balanced_accuracy(said, sample.present), "chance": at_chance(said, sample.present)}
-        return directions(sample, vectors, bias, self.pooling, **details)
+        return directions(sample, vectors, bias, self.pooling, details)
 
     def _members(self, model: Model, sample: Sample) -> Tensor:
         """Which examples speak for which class [N, classes] bool: some of those that the network takes for it."""
@@ -161,11 +162,12 @@ def _tests(nulls: Nulls, by_example: Tensor, q: Tensor, members: Tensor) -> dict
         for shares in (nulls.refits, nulls.splits, nulls.shuffled)
     )
     found = welch(refits, splits)
-    there = members.any(0).expand_as(found.p).cpu()
+    there, score = members.any(0).expand_as(found.p), tcav_scores(q, members)
     return {
         "p": found.p,
-        "p_adjusted": holm(found.p, there),
+        "p_adjusted": holm(found.p, there.cpu()),
         "effect": found.effect,
         "effect_interval": found.interval,
-        "permutation_p": shuffled_p(tcav_scores(q, members), shuffled),
+        "permutation_p": shuffled_p(score, shuffled),
+        "permutation_p_family": shuffled_p(score, farthest(shuffled, there)[:, None, None]),
     }

@@ -27,8 +27,8 @@ def module(name: str) -> Any:
 
 
 sensitivities = module("_sensitivity").sensitivities
-welch, holm, at_chance, shuffled_p = (
-    getattr(module("_significance"), name) for name in ("welch", "holm", "at_chance", "shuffled_p")
+welch, holm, at_chance, shuffled_p, farthest = (
+    getattr(module("_significance"), name) for name in ("welch", "holm", "at_chance", "shuffled_p", "farthest")
 )
 tcav_scores = module("tcav").tcav_scores
 DETAILS = [
@@ -42,6 +42,7 @@ DETAILS = [
     "effect",
     "effect_interval",
     "permutation_p",
+    "permutation_p_family",
     "images",
 ]
 
@@ -484,3 +485,18 @@ def test_a_shuffled_p_counts_the_score_itself() -> None:
     shuffled = torch.tensor([[0.5], [0.2], [0.9], [0.6]], dtype=torch.float64)
     assert shuffled_p(torch.tensor([0.8], dtype=torch.float64), shuffled).tolist() == [3 / 5]  # .2 is as far from .5
     assert shuffled_p(torch.tensor([1.0], dtype=torch.float64), shuffled).tolist() == [1 / 5]
+
+
+def test_the_farthest_of_many_shuffled_scores_holds_the_level_of_all_of_them() -> None:
+    """A table of 12 scores that mean nothing: one p of many below .05 is common, one of the family's is not."""
+    random = torch.Generator().manual_seed(0)
+    tested = torch.ones(3, 4, dtype=torch.bool)
+    single = family = 0
+    for _ in range(300):
+        scores = torch.rand(101, 3, 4, generator=random, dtype=torch.float64)
+        mine, shuffled = scores[0], scores[1:]
+        single += bool((shuffled_p(mine, shuffled) <= 0.05).any())
+        family += bool((shuffled_p(mine, farthest(shuffled, tested)[:, None, None]) <= 0.05).any())
+    assert single / 300 > 0.3
+    assert 0.02 < family / 300 < 0.09
+    assert farthest(shuffled, torch.zeros_like(tested)).tolist() == [0.5] * 100

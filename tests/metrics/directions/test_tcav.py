@@ -18,6 +18,7 @@ DETAILS = {
     "score": torch.tensor(SCORE, dtype=torch.float64),
     "sensitivity": torch.tensor([[2.0, -1.0, 0.0], [-0.1, 0.2, 0.0]], dtype=torch.float64),
     "p_adjusted": torch.tensor([[0.001, 0.02, 1.0], [0.6, 0.7, 1.0]], dtype=torch.float64),
+    "permutation_p_family": torch.tensor([[0.01, 0.03, 1.0], [0.5, 0.8, 1.0]], dtype=torch.float64),
     "images": torch.tensor([12, 5, 0]),
     "chance": torch.tensor([False, False]),
 }
@@ -36,7 +37,14 @@ def trial(details: Mapping[str, Tensor]) -> Trial[Any]:
     return Trial(toy.network(), None, found, concepts, Randomness((0,)), torch.arange(3))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("name", "detail"), [("tcav_score", "score"), ("tcav_significance", "p_adjusted")])
+@pytest.mark.parametrize(
+    ("name", "detail"),
+    [
+        ("tcav_score", "score"),
+        ("tcav_significance", "permutation_p_family"),
+        ("tcav_significance:test=welch", "p_adjusted"),
+    ],
+)
 def test_rows_are_classes_and_columns_concepts(name: str, detail: str) -> None:
     values = score(name)
     assert values.ids == ("red", "green", "blue")
