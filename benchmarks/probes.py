@@ -61,6 +61,7 @@ class Sets:
         """Each concept with each random set."""
         return [(concept, CONCEPTS + number) for concept in range(CONCEPTS) for number in range(RANDOM_SETS)]
 
+    @cached_property
     def problems(self) -> tuple[Tensor, Tensor]:
         """Which image shows the concept of which problem, and which is in it at all [N, 40] bool."""
         member = torch.arange(len(self.features)).repeat_interleave(IMAGES)[:, None]
@@ -82,13 +83,13 @@ def cavs(width: int, repeats: int) -> list[Ratio]:
 
 def by_ridge(sets: Sets) -> Tensor:
     """Return vectors [40, F]: one design of all images, one call for all problems."""
-    planes = Classifier("ridge").solve(Design.of(Held(sets.features.flatten(0, 1))), *sets.problems())
+    planes = Classifier("ridge").solve(Design.of(Held(sets.features.flatten(0, 1))), *sets.problems)
     return planes.restored()[0]
 
 
 def by_pattern(sets: Sets) -> Tensor:
     """Return vectors [40, F] from one reading of all images."""
-    design, vectors, intercepts = read_patterns(Held(sets.features.flatten(0, 1)), *sets.problems())
+    design, vectors, intercepts = read_patterns(Held(sets.features.flatten(0, 1)), *sets.problems)
     return design.restore(vectors, intercepts)[0]
 
 

@@ -53,7 +53,7 @@ class Design:
         There is a second one only where means are so large that little is left of the squares' digits without them.
         """
         count, width = len(activations), activations.width
-        centre = activations.cut(slice(0, 1), slice(None))[0].double().zero_()
+        centre = activations.cut(slice(0, 1), slice(0, 1)).new_zeros(width, dtype=torch.float64)
         every = torch.cat([shares.to(centre), centre.new_ones(count, 1)], 1)  # the last sum is for the mean
         for origin in (None, centre):
             sums, squares = _sums(activations, origin, every, check)
