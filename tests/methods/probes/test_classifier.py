@@ -134,6 +134,20 @@ def test_ridge_with_counts_equals_scikit_learn_on_repeated_examples(
         assert abs(float(planes.intercepts[problem]) - reference.intercept_) < 1e-10
 
 
+@SHAPES
+def test_ridge_of_weights_and_penalties_of_any_kind_equals_scikit_learn(shape: tuple[int, int]) -> None:
+    features, present = drawn(shape)
+    weights = often(len(features), 3).double() * torch.logspace(-1, 1, len(features), dtype=torch.float64)[:, None]
+    penalties, signs = torch.tensor([0.1, 3.0, 50.0]).double(), 2 * present.double() - 1
+    vectors, intercepts = ridge.ridge(Design.of(Held(features)), signs, weights, penalties)
+    for problem in range(3):
+        reference = Ridge(alpha=float(penalties[problem]))
+        reference.fit(standard(features)[0], signs[:, problem].numpy(), sample_weight=weights[:, problem].numpy())
+        close = {"rtol": 0, "atol": 1e-10 * np.abs(reference.coef_).max()}
+        np.testing.assert_allclose(vectors[:, problem], reference.coef_, **close)
+        assert abs(float(intercepts[problem]) - reference.intercept_) < 1e-10
+
+
 # ------------------------------------------------------------------------------------------------ svm and sgd
 
 
@@ -274,7 +288,7 @@ def test_out_of_fold_logits_are_those_of_classifiers_of_the_other_folds(shape: t
     concepts, design = concepts_of(features, present), Design.of(Held(features))
     used = torch.rand(len(features), 3, generator=torch.Generator().manual_seed(2)) < 0.8
     sample = Sample(concepts, Held(features), "0", Randomness((0,)))
-    other = ~present  # other labels than the concepts' own
+    other = present.roll(1, 1)  # other labels than the concepts' own
     found = out_of_fold(classifier.Classifier(solver), design, sample, other, used)
     values, number = standard(features)[0], folds(concepts, other)
     for concept in range(3):
