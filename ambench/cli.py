@@ -55,7 +55,7 @@ def run(
     ] = None,
     datasets: Annotated[str | None, typer.Option(metavar="NAME,…", help="What is shown.")] = None,
     metrics: Annotated[
-        str | None, typer.Option(metavar="NAME,…", help="What judges; without it, all that fit.")
+        str | None, typer.Option(metavar="NAME,…", help="What judges, or all; without it, the standard ones that fit.")
     ] = None,
     seed: Annotated[str | None, typer.Option(help="A number, or several with commas.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many images.")] = None,

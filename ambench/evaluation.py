@@ -28,7 +28,7 @@ def evaluate(
     models: str | Model | Sequence[str | Model],
     methods: str | Method | Sequence[str | Method],
     datasets: str | Dataset | Sequence[str | Dataset] = "shapes",
-    metrics: str | Metric[Any] | Sequence[str | Metric[Any]] = "all",
+    metrics: str | Metric[Any] | Sequence[str | Metric[Any]] = "standard",
     *,
     seed: int | Sequence[int] = 0,
     out: str | Path | None = None,
@@ -55,7 +55,7 @@ def evaluate(
         "models": named.axis("models", models),
         "methods": named.axis("methods", methods),
         "datasets": named.axis("datasets", datasets),
-        "metrics": "all" if metrics == "all" else named.axis("metrics", metrics),
+        "metrics": metrics if metrics in ("all", "standard") else named.axis("metrics", metrics),
     }
     conditions = {"seed": seed, "limit": limit, "batch_size": batch_size, "timeout_seconds": timeout_seconds}
     suite = Suite.parse({"name": "python", **conditions, "device": device or named.device, "grids": [axes]})

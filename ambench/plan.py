@@ -130,8 +130,12 @@ def fits(metric: Metric[Any], method: Method) -> bool:
 
 
 def _spelt(grid: Grid, given: Given) -> Grid:
-    """The grid with every plugin written in its shortest way, and `all` metrics by name."""
-    metrics = tuple(registry.names("metrics")) if grid.metrics == "all" else grid.metrics
+    """The grid with every plugin written in its shortest way, and `all` or `standard` metrics by name."""
+    known = registry.names("metrics").items()
+    if isinstance(grid.metrics, str):
+        metrics = tuple(name for name, metric in known if metric.standard or grid.metrics == "all")
+    else:
+        metrics = grid.metrics
     axes: dict[registry.Kind, tuple[str, ...]] = {
         "methods": grid.methods,
         "datasets": grid.datasets,
@@ -155,10 +159,11 @@ def _crossings(grids: list[Grid], load: _Load) -> dict[_Key, tuple[str, ...]]:
 
 def _refuse_idle_metrics(suite: Suite, asked: dict[_Key, tuple[str, ...]], given: Given) -> None:
     used = {name for names in asked.values() for name in names}
-    for name in (name for grid in suite.grids if grid.metrics != "all" for name in grid.metrics):
+    for name in (name for grid in suite.grids if not isinstance(grid.metrics, str) for name in grid.metrics):
         if given.canonical("metrics", name) not in used:
             metric = given.load("metrics", name)
-            what = f"{metric.reads.__name__} of {' or '.join(metric.families)}"
+            everybody = metric.families == Metric.families
+            what = metric.reads.__name__ + ("" if everybody else f" of {' or '.join(metric.families)}")
             raise InputError(f"metric '{name}' reads {what}, which no method of this suite gives: leave it out")
 
 

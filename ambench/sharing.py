@@ -50,11 +50,10 @@ def _reads(probe: object, model: Model) -> tuple[Read, ...]:
 @cache
 def _planned(folder: Path) -> dict[tuple[str, str], tuple[str, ...]]:
     """The methods of a run's planned cells, by model and dataset; nothing where there is no manifest."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
     try:
-        cells = json.loads((folder / "manifest.json").read_bytes())["cells"].values()
+        for cell in json.loads((folder / "manifest.json").read_bytes())["cells"].values():
+            found.setdefault((cell["model"], cell["dataset"]), {})[cell["method"]] = None
     except (OSError, ValueError, KeyError):
         return {}
-    found: dict[tuple[str, str], dict[str, None]] = {}
-    for cell in cells:
-        found.setdefault((cell["model"], cell["dataset"]), {})[cell["method"]] = None
     return {place: tuple(methods) for place, methods in found.items()}

@@ -23,17 +23,20 @@ class _Strict(BaseModel):
 
 
 class Grid(_Strict):
-    """One full crossing: every method explains every model on every dataset; metrics by name, or all that fit."""
+    """One full crossing: every method explains every model on every dataset.
+
+    Metrics by name, `all` that fit, or the `standard` ones of these, which need nothing but the answer itself.
+    """
 
     models: Names
     methods: Names
     datasets: Names
-    metrics: Names | Literal["all"] = "all"
+    metrics: Names | Literal["all", "standard"] = "standard"
 
     @field_validator("models", "methods", "datasets", "metrics", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return split_names(value) if isinstance(value, str) and value != "all" else value
+        return split_names(value) if isinstance(value, str) and value not in ("all", "standard") else value
 
 
 class Suite(_Strict):

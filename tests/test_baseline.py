@@ -10,7 +10,11 @@ from ambench.core import Heatmaps, Scores
 from ambench.results import Results
 
 BASELINE = Path(__file__).parent.parent / "results" / "baseline"
-QUALITY = [name for name, metric in registry.names("metrics").items() if metric.reads in (Scores, Heatmaps)]
+QUALITY = [
+    name
+    for name, metric in registry.names("metrics").items()
+    if metric.reads in (Scores, Heatmaps) and "attribution" in metric.families
+]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ class Metric(ABC, Generic[E]):
     needs: ClassVar[tuple[str, ...]] = ()  # fields of Truth without which it returns None
     citation: ClassVar[str] = "ambench"
     families: ClassVar[tuple[str, ...]] = ("synthesis", "probes", "attribution")  # of methods that it can score
+    standard: ClassVar[bool] = True  # asked where metrics are not named
     limit: int | None = None  # score only the first so many images: for metrics that explain again and again
 
     def observe(self, trial: Trial[E]) -> Tensor | None:

@@ -34,6 +34,7 @@ class ControlGap(Metric[Heatmaps]):
 
     reads: ClassVar[type[Heatmaps]] = Heatmaps
     families: ClassVar[tuple[str, ...]] = ("probes",)
+    standard: ClassVar[bool] = False
     better: ClassVar[Better] = "higher"
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     chance: ClassVar[float | None] = 0.0

@@ -60,6 +60,7 @@ class DatasetIou(Metric[Heatmaps]):
     better: ClassVar[Better] = "higher"
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     needs: ClassVar[tuple[str, ...]] = ("masks",)
+    standard: ClassVar[bool] = False
     citation: ClassVar[str] = "Bau et al. 2017, arXiv 1704.05796"
 
     share: float | None = None

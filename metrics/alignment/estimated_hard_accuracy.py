@@ -55,6 +55,7 @@ class EstimatedHardAccuracy(Thresholded):
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     chance: ClassVar[float | None] = 0.5
     needs: ClassVar[tuple[str, ...]] = ("present",)
+    standard: ClassVar[bool] = False
     citation: ClassVar[str] = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312"
 
     layer: str | None = None

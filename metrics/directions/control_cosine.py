@@ -29,6 +29,7 @@ class ControlCosine(Metric[Directions]):
 
     reads: ClassVar[type[Directions]] = Directions
     families: ClassVar[tuple[str, ...]] = ("probes",)
+    standard: ClassVar[bool] = False
     better: ClassVar[Better] = "neither"
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     citation: ClassVar[str] = "Lysnaes-Larsen et al. 2025, arXiv 2511.04312"

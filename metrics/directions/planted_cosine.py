@@ -35,6 +35,7 @@ class PlantedCosine(Metric[Directions]):
 
     reads: ClassVar[type[Directions]] = Directions
     families: ClassVar[tuple[str, ...]] = ("probes",)
+    standard: ClassVar[bool] = False
     better: ClassVar[Better] = "higher"
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     citation: ClassVar[str] = "Pahde et al. 2022, arXiv 2202.03482"

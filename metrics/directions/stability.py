@@ -33,6 +33,7 @@ class Stability(Metric[Directions]):
 
     reads: ClassVar[type[Directions]] = Directions
     families: ClassVar[tuple[str, ...]] = ("probes",)
+    standard: ClassVar[bool] = False
     better: ClassVar[Better] = "higher"
     range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
     chance: ClassVar[float | None] = 0.0

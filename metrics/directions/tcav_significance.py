@@ -35,6 +35,7 @@ class TcavSignificance(Metric[Directions]):
 
     reads: ClassVar[type[Directions]] = Directions
     families: ClassVar[tuple[str, ...]] = ("probes",)
+    standard: ClassVar[bool] = False
     better: ClassVar[Better] = "lower"
     range: ClassVar[tuple[float, float]] = (0.0, 1.0)
     citation: ClassVar[str] = "Kim et al. 2018, arXiv 1711.11279"

@@ -532,7 +532,9 @@ def column(spec: str, question: Question) -> Tensor:
     if isinstance(answer, Directions):
         answer = explanations.localise(question.model, answer, question.images, targets)
     assert isinstance(answer, Scores)
-    return answer.values if isinstance(answer, Heatmaps) else answer.scores
+    if not isinstance(answer, Heatmaps):
+        return answer.scores
+    return torch.cat([answer.values.flatten(2), answer.scores[..., None]], 2)  # the same map may be scored in two ways
 
 
 def test_as_many_methods_as_columns() -> None:
@@ -549,7 +551,7 @@ def test_as_many_methods_as_columns() -> None:
 def test_masks_reach_only_those_who_say_so(spec: str) -> None:
     question = Question.about(MODELS["module"])
     assert question.concepts.masks is not None
-    other = replace(question.concepts, masks=question.concepts.masks.flip(0, 3))
+    other = replace(question.concepts, masks=question.concepts.masks.flip(3))
     assert differ(ask(spec, replace(question, concepts=other)), ask(spec, question)) == (
         "mask" in method(spec).supervision
     )
