@@ -32,7 +32,7 @@ def catalogue(choice: Choice) -> str:
         return columns([_method(name, cls) for name, cls in known.items()], ("name", "family", "given", "source"))
     if choice == "metrics":
         return columns(
-            [_metric(name, cls) for name, cls in known.items()], ("name", "reads", "better", "range", "source")
+            [_metric(name, cls) for name, cls in known.items()], ("name", "reads", "better", "range", "asked", "source")
         )
     return columns([(name, cls.citation) for name, cls in known.items()], ("name", "source"))
 
@@ -52,7 +52,8 @@ def _method(name: str, cls: type[Method]) -> tuple[str, ...]:
 
 def _metric(name: str, cls: type[Metric[Any]]) -> tuple[str, ...]:
     low, high = cls.range
-    return name, cls.reads.__name__, cls.better, f"{low:g} to {high:g}", cls.citation
+    asked = "always" if cls.standard else "by name"
+    return name, cls.reads.__name__, cls.better, f"{low:g} to {high:g}", asked, cls.citation
 
 
 def _grid(dataset: str, cells: Sequence[Cell]) -> str:
