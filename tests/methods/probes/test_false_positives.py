@@ -54,6 +54,15 @@ def two(count: int = 400, width: int = 40) -> Concepts:
     return replace(concepts, names=("vague", "clear"), images=images, present=present, contexts=contexts.repeat(1, 2))  # type: ignore[union-attr]
 
 
+def many_and_few() -> Concepts:
+    """One concept with many false positives, and one with few, in so few dimensions that the first are told by it."""
+    concepts = drawn(width=48, agree=0.8, shown=0.5, company=1.0)
+    shown = torch.rand(1000, 1, generator=torch.Generator().manual_seed(8)) < 0.4
+    images = concepts.images.clone()
+    images[:, 0] += 2.1 * (2.0 * shown[:, :, None] - 1)
+    return Concepts(("vague", "clear"), images, torch.cat([concepts.present, shown], 1), ids=concepts.ids)
+
+
 def fit(spec: str, concepts: Concepts) -> Directions:
     method = registry.load("methods", spec)
     return method.fit(given(concepts.images.shape[1]), concepts, Randomness((0,)))
@@ -166,6 +175,19 @@ def test_a_concept_with_too_few_false_positives_is_missing_with_their_number() -
     torch.testing.assert_close(directions.vectors[:1], fit("fp_cav", alone).vectors, rtol=0, atol=1e-6)
 
 
+def test_a_few_false_positives_give_no_direction_either() -> None:
+    concepts = many_and_few()
+    many, few = fit("fp_cav:fewest=5", concepts).details["false_positives"].tolist()
+    assert many > few >= 5
+    directions = fit(f"fp_cav:fewest={few + 1}", concepts)
+    assert f"'clear' ({few}, " in directions.missing[1]
+    assert directions.vectors[0].any()
+    assert directions.bias[0] != 0
+    assert not directions.vectors[1].any()
+    assert directions.bias[1] == 0
+    assert directions.details["cosine"][1] == 0
+
+
 @pytest.mark.parametrize("name", ["fp_cav", "cured_cav"])
 @pytest.mark.parametrize("solver", ["logistic", "svm", "sgd", "ridge"])
 def test_a_missing_concept_stops_no_solver(name: str, solver: str) -> None:
@@ -258,11 +280,7 @@ def test_a_probe_that_is_one_with_its_false_positives_is_refused_with_the_cosine
 
 def test_of_several_concepts_only_the_one_that_cannot_be_cured_is_missing() -> None:
     """Few false positives do not say so well where the first probe's threshold lies."""
-    concepts = drawn(width=48, agree=0.8, shown=0.5, company=1.0)
-    shown = torch.rand(1000, 1, generator=torch.Generator().manual_seed(8)) < 0.4
-    images = concepts.images.clone()
-    images[:, 0] += 2.1 * (2.0 * shown[:, :, None] - 1)
-    both = Concepts(("vague", "clear"), images, torch.cat([concepts.present, shown], 1), ids=concepts.ids)
+    both = many_and_few()
     directions = fit("cured_cav:fewest=5", both)
     first, second = directions.details["cosine"].tolist()
     assert first > 0.95 > second
