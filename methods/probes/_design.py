@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ambench.activations import Activations
+from ambench.activations import BLOCK, Activations
 from ambench.explanations import SMALLEST_NORM, normalised
 
 SMALLEST_WEIGHT = SMALLEST_NORM  # a shorter vector, in standard features, separates nothing
@@ -40,9 +41,9 @@ class Design:
 
     @staticmethod
     def of(activations: Activations, check: Check | None = None) -> Design:
-        """Return the design of some activations; constant ones become 0. `check` sees the blocks that are not finite.
+        """Return the design of some activations; constant ones become 0.
 
-        A block is some rows of features, and the slice says which.
+        Where something is not finite, `check` sees them all, some rows at a time with the slice that says which.
         """
         return Design.with_sums(activations, torch.empty(len(activations), 0), check)[0]
 
@@ -56,7 +57,10 @@ class Design:
         centre = activations.cut(slice(0, 1), slice(0, 1)).new_zeros(width, dtype=torch.float64)
         every = torch.cat([shares.to(centre), centre.new_ones(count, 1)], 1)  # the last sum is for the mean
         for origin in (None, centre):
-            sums, squares = _sums(activations, origin, every, check)
+            sums, squares = _sums(activations, origin, every)
+            if check is not None and not math.isfinite(squares):
+                for rows, block in activations.rows():
+                    check(block, rows)
             shift = sums[-1] / count
             centre += shift
             spread = squares - count * float(shift.square().sum())
@@ -95,9 +99,8 @@ class Design:
         """Inner products of the examples [N, N]."""
         count = len(self.activations)
         half = self.centre.new_zeros(count, count)
-        for columns, block in self.activations.columns():
-            for _, tile in _tiles(block, self.centre[columns], DEPTH * count):
-                _add_product(half, tile)
+        for _, _, tile in _tiles(self.activations, "columns", self.centre, DEPTH * count):
+            _add_product(half, tile)
         return _whole(half).mul_(self._gain**2)
 
     @cached_property
@@ -105,8 +108,8 @@ class Design:
         """Inner products of the features [F, F]."""
         width = self.activations.width
         half = self.centre.new_zeros(width, width)
-        for _, block in self.activations.rows():
-            _add_product(half, self._moved(block, slice(None)).T)
+        for _, _, tile in _tiles(self.activations, "rows", self.centre, BLOCK):
+            _add_product(half, tile.T)
         return _whole(half).mul_(self._gain**2)
 
     @cached_property
@@ -133,15 +136,16 @@ class Design:
     def combine(self, shares: Tensor) -> Tensor:
         """Return sums of the examples' standard features [F, Q], each with its share [N, Q]."""
         total = shares.new_empty(self.activations.width, shares.shape[1])
-        for columns, block in self.activations.columns():
-            for part, tile in _tiles(block, self.centre[columns]):
-                torch.mm(tile.T, shares, out=total[columns][part])
+        for _, columns, tile in _tiles(self.activations, "columns", self.centre):
+            torch.mm(tile.T, shares, out=total[columns])
         return total.mul_(self._gain)
 
     def times(self, vectors: Tensor) -> Tensor:
         """Return the inner products of all examples with vectors [F, Q] -> [N, Q]."""
-        parts = [self._moved(block, slice(None)) @ vectors for _, block in self.activations.rows()]
-        return torch.cat(parts).mul_(self._gain)
+        total = vectors.new_zeros(len(self.activations), vectors.shape[1])
+        for rows, columns, tile in _tiles(self.activations, "rows", self.centre):
+            total[rows].addmm_(tile, vectors[columns])
+        return total.mul_(self._gain)
 
     def restore(self, vectors: Tensor, intercepts: Tensor) -> tuple[Tensor, Tensor]:
         """Return unit vectors [Q, F] and biases [Q] for the features as they are; zero where nothing separates."""
@@ -159,28 +163,32 @@ def pieces(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def _tiles(block: Tensor, origin: Tensor | None, size: int = TILE) -> Iterator[tuple[slice, Tensor]]:
-    """Yield some columns at a time of a block [n, f] less an origin [f], each where the one before was."""
-    step = max(1, size // len(block))
-    place = torch.empty(len(block) * min(step, block.shape[1]), dtype=torch.float64, device=block.device)
-    for columns in pieces(block.shape[1], step):
-        part = block[:, columns]
-        tile = place[: part.numel()].view(part.shape).copy_(part)
-        yield columns, tile if origin is None else tile.sub_(origin[columns])
+def _tiles(
+    activations: Activations, by: Literal["rows", "columns"], origin: Tensor | None, size: int = TILE
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Yield rows, columns and what is there, less an origin [F]: about `size` numbers at a time, in one place.
+
+    Were each in a place of its own, the heap would be full of holes that are a little too small for the next.
+    """
+    place = torch.empty(0)
+    for part, block in activations.rows() if by == "rows" else activations.columns():
+        rows, start = (part, 0) if by == "rows" else (slice(0, len(block)), part.start)
+        step = max(1, size // len(block))
+        if not len(place):  # the first block is the largest
+            place = block.new_empty(len(block) * min(step, block.shape[1]), dtype=torch.float64)
+        for among in pieces(block.shape[1], step):
+            columns = slice(start + among.start, start + among.stop)
+            tile = place[: len(block) * (among.stop - among.start)].view(len(block), -1).copy_(block[:, among])
+            yield rows, columns, tile if origin is None else tile.sub_(origin[columns])
 
 
-def _sums(activations: Activations, origin: Tensor | None, shares: Tensor, check: Check | None) -> tuple[Tensor, float]:
+def _sums(activations: Activations, origin: Tensor | None, shares: Tensor) -> tuple[Tensor, float]:
     """Return sums [Q, F] of the features less an origin [F], each with its share [N, Q], and that of their squares."""
-    sums, squares = shares.new_zeros(shares.shape[1], activations.width), 0.0
-    for rows, block in activations.rows():
-        length = shares.new_zeros(())
-        for columns, tile in _tiles(block, origin):
-            sums[:, columns].addmm_(shares[rows].T, tile)
-            length += tile.view(-1).dot(tile.view(-1))
-        squares += float(length)
-        if check is not None and not math.isfinite(squares):
-            check(block, rows)
-    return sums, squares
+    sums, squares = shares.new_zeros(shares.shape[1], activations.width), shares.new_zeros(())
+    for rows, columns, tile in _tiles(activations, "rows", origin):
+        sums[:, columns].addmm_(shares[rows].T, tile)
+        squares += tile.view(-1).dot(tile.view(-1))
+    return sums, float(squares)
 
 
 def _add_product(half: Tensor, block: Tensor) -> None:
