@@ -170,12 +170,12 @@ def _tiles(
 
     Were each in a place of its own, the heap would be full of holes that are a little too small for the next.
     """
-    place = torch.empty(0)
+    place, step = torch.empty(0), 1
     for part, block in activations.rows() if by == "rows" else activations.columns():
         rows, start = (part, 0) if by == "rows" else (slice(0, len(block)), part.start)
-        step = max(1, size // len(block))
         if not len(place):  # the first block is the largest
-            place = block.new_empty(len(block) * min(step, block.shape[1]), dtype=torch.float64)
+            step = max(1, min(size // len(block), block.shape[1]))
+            place = block.new_empty(len(block) * step, dtype=torch.float64)
         for among in pieces(block.shape[1], step):
             columns = slice(start + among.start, start + among.stop)
             tile = place[: len(block) * (among.stop - among.start)].view(len(block), -1).copy_(block[:, among])
