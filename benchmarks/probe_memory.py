@@ -43,13 +43,13 @@ def main() -> int:
     few, many = min(LAYERS), max(LAYERS)
     ratios = [
         Ratio(
-            f"{many} layers over {few}, {concepts} concepts: peak MiB",
-            peaks[many, concepts],
-            peaks[few, concepts],
+            f"{many} layers over {few}, {count} concepts: peak MiB",
+            peaks[many, count],
+            peaks[few, count],
             1.15,
             "at most",
         )
-        for concepts in CONCEPTS
+        for count in CONCEPTS
     ]
     least, most = (few, min(CONCEPTS)), (many, max(CONCEPTS))
     name = f"{many} layers x {most[1]} concepts over {few} x {least[1]}: peak MiB"

@@ -14,6 +14,7 @@ from torch import nn
 
 import ambench
 from ambench import promises, registry
+from ambench.augmentations import AUGMENTATIONS
 from ambench.cli import app
 from ambench.core import Case, Heatmaps, Model, Randomness, Trial, Truth
 from ambench.plan import cells
@@ -150,8 +151,20 @@ def test_what_a_page_points_to_is_there(page):
 
 def test_every_column_of_a_row_is_explained():
     page = (ROOT / "results" / "README.md").read_text(encoding="utf-8").partition("## What a row means")[2]
+    page = page.partition("\n## ")[0]
     first_cells = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == set(KEYS)
+
+
+def test_the_documented_changes_are_those_that_there_are():
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8").partition("## The changes that")[2]
+    rows = [line.strip("| ").split(" | ") for line in page.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    documented = {cells[place].strip("`| "): cells[place + 1] for cells in rows for place in (0, len(cells) - 2)}
+    assert set(documented) == set(AUGMENTATIONS)
+    for name, text in documented.items():
+        strengths = AUGMENTATIONS[name].strengths
+        said = [float(number) for number in re.findall(r"\d*\.?\d+", text)]
+        assert said == list(strengths) if len(strengths) > 1 else text == "one", name
 
 
 def test_the_documented_suite_is_one(tmp_path):

@@ -158,6 +158,6 @@ def balance(present: Tensor, counts: Tensor | None = None) -> Tensor:
 def spread(design: Design, counts: Tensor) -> Tensor:
     """Return the mean square of the features around their mean in each sample [Q], over that of all examples."""
     share = counts.double() / counts.sum(0)
-    squares = torch.cat([block.square().sum(1) for _, block in design.rows()])  # [N]
-    around = squares @ share - design.combine(share).square().sum(0)
-    return (around / squares.mean().clamp_min(1e-300)).clamp_min(1e-12)
+    squares = design.squares
+    means = (share * (design.gram @ share)).sum(0) if design.wide else design.combine(share).square().sum(0)
+    return ((squares @ share - means) / squares.mean().clamp_min(1e-300)).clamp_min(1e-12)

@@ -104,6 +104,16 @@ class Design:
         return _whole(half).mul_(self._gain**2)
 
     @cached_property
+    def squares(self) -> Tensor:
+        """Squared lengths of the examples [N]."""
+        if self.wide:
+            return self.gram.diagonal()
+        total = self.centre.new_zeros(len(self.activations))
+        for rows, _, tile in _tiles(self.activations, "rows", self.centre):
+            total[rows] += tile.square_().sum(1)
+        return total.mul_(self._gain**2)
+
+    @cached_property
     def covariance(self) -> Tensor:
         """Inner products of the features [F, F]."""
         width = self.activations.width
