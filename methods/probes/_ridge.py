@@ -31,21 +31,16 @@ def dual(design: Design, signs: Tensor, weights: Tensor, penalties: Tensor) -> t
     shares, intercepts = torch.zeros_like(weights), torch.zeros_like(penalties)
     used = _most_used(weights)
     for part in pieces(weights.shape[1], max(1, NUMBERS // max(1, used * used))):
-        weight, rows = weights[:, part].T.topk(used, dim=1)  # [q, n]
-        sign = signs[:, part].T.gather(1, rows)
-        share = weight / weight.sum(1, keepdim=True)
+        rows = weights[:, part].T.topk(used, dim=1)[1].sort(1)[0]  # [q, n]
+        weight, sign = (every[:, part].T.gather(1, rows) for every in (weights, signs))
         system = design.gram[rows[:, :, None], rows[:, None, :]]  # [q, n, n]
-        onto_mean = (system @ share[:, :, None])[:, :, 0]  # [q, n] inner products with the weighted mean
-        length = (share * onto_mean).sum(1)  # [q]
-        system.sub_((onto_mean - length[:, None])[:, :, None]).sub_(onto_mean[:, None, :])  # of examples less that mean
-        root, level = weight.sqrt(), (share * sign).sum(1)
-        system.mul_(root[:, :, None]).mul_(root[:, None, :])
-        system.diagonal(dim1=1, dim2=2).add_(penalties[part, None])
-        right = root * (sign - level[:, None])
-        pull = root * torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(system))[:, :, 0]
-        pull = pull - share * pull.sum(1, keepdim=True)
-        shares[:, part] = torch.zeros_like(weights[:, part]).T.scatter_add(1, rows, pull).T
-        intercepts[part] = level - (pull * onto_mean).sum(1)
+        system.diagonal(dim1=1, dim2=2).add_(penalties[part, None] / weight.clamp_min(1e-300))
+        right = torch.stack([sign, torch.ones_like(sign)], 2)
+        solved = torch.cholesky_solve(right, torch.linalg.cholesky(system)) * (weight > 0)[:, :, None]
+        level = solved[:, :, 0].sum(1) / solved[:, :, 1].sum(1)  # with it, the shares add up to 0
+        share = solved[:, :, 0] - level[:, None] * solved[:, :, 1]
+        shares[:, part] = torch.zeros_like(weights[:, part]).T.scatter(1, rows, share).T
+        intercepts[part] = level
     return shares, intercepts
 
 
