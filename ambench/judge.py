@@ -26,7 +26,7 @@ from ambench.core import (
     Truth,
     Values,
 )
-from ambench.workbench import Workbench, as_case
+from ambench.workbench import Workbench, as_case, pairs_of
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _rival(bench: Workbench, answer: Answer) -> Callable[[str], Rival] | None:
 
 
 def _pairs(bench: Workbench, concept: str, count: int) -> Pairs | None:
-    pairs = bench.dataset.pairs(concept, count)
+    pairs = pairs_of(bench.dataset, concept, count)
     if pairs is None:
         return None
     device = bench.model.device

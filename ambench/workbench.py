@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ambench import models
-from ambench.core import Case, Concepts, Dataset, Method, Metric, Model, Part, ProbeMethod, Randomness, Truth
+from ambench.core import Case, Concepts, Dataset, Method, Metric, Model, Pairs, Part, ProbeMethod, Randomness, Truth
 from ambench.plan import NOTHING_GIVEN, Cell, Given
 
 
@@ -112,3 +112,9 @@ def batches(case: Case, size: int, device: torch.device) -> Iterator[Case]:
 def _examples(dataset: Dataset, part: Part) -> Concepts:
     """Datasets compare by their settings, so a worker that runs several cells reads or draws each part once."""
     return dataset.concepts(part)
+
+
+@lru_cache(maxsize=8)
+def pairs_of(dataset: Dataset, concept: str, count: int) -> Pairs | None:
+    """Return a dataset's pairs; they too are drawn once for several cells."""
+    return dataset.pairs(concept, count)
