@@ -102,6 +102,6 @@ def _sides(present: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
 def _differences(means: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """Return differences [F, Q] of means [F, M], and the intercepts [Q] that put zero half way between them."""
     shown, hidden = places.chunk(2)
-    length = means.square().sum(0)
+    length = means.norm(dim=0).square()
     difference = means.T[shown].sub_(means.T[hidden])
     return difference.T, (length[hidden] - length[shown]) / 2
