@@ -88,7 +88,7 @@ def interval(values: Sequence[float]) -> str:
         spread = f" ({min(values):+.3f} to {max(values):+.3f})" if len(values) > 1 else ""
         return f"{mean:+.3f}{spread}, n {len(values)}"
     half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
+    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], n {len(values)}"
 
 
 def verdict(values: Sequence[float]) -> str:
@@ -171,10 +171,10 @@ def written(page: str, sections: dict[str, str]) -> str:
 def main() -> int:
     """Print the claims, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="the folder of the study's run")
+    parser.add_argument("run", type=Path, nargs="+", help="the folder of the study's run, or of its parts")
     parser.add_argument("--page", action="store_true", help="write the tables into the page instead of printing them")
     given = parser.parse_args()
-    frame = rows_of(Results.open(given.run))
+    frame = pd.concat([rows_of(Results.open(run)) for run in given.run], ignore_index=True)
     sections = {name: "\n".join(rows(frame)) for name, rows in TABLES.items()}
     if given.page:
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
