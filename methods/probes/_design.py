@@ -56,8 +56,9 @@ class Design:
         count, width = len(activations), activations.width
         centre = activations.cut(slice(0, 1), slice(0, 1)).new_zeros(width, dtype=torch.float64)
         every = torch.cat([shares.to(centre), centre.new_ones(count, 1)], 1)  # the last sum is for the mean
+        sums = centre.new_empty(every.shape[1], width)
         for origin in (None, centre):
-            sums, squares = _sums(activations, origin, every)
+            squares = _add_up(activations, origin, every, sums.zero_())
             if check is not None and not math.isfinite(squares):
                 for rows, block in activations.rows():
                     check(block, rows)
@@ -192,13 +193,13 @@ def _tiles(
             yield rows, columns, tile if origin is None else tile.sub_(origin[columns])
 
 
-def _sums(activations: Activations, origin: Tensor | None, shares: Tensor) -> tuple[Tensor, float]:
-    """Return sums [Q, F] of the features less an origin [F], each with its share [N, Q], and that of their squares."""
-    sums, squares = shares.new_zeros(shares.shape[1], activations.width), shares.new_zeros(())
+def _add_up(activations: Activations, origin: Tensor | None, shares: Tensor, sums: Tensor) -> float:
+    """Add features less an origin [F], each by its share [N, Q], to the sums [Q, F]; return the sum of all squares."""
+    squares = shares.new_zeros(())
     for rows, columns, tile in _tiles(activations, "rows", origin):
         sums[:, columns].addmm_(shares[rows].T, tile)
         squares += tile.view(-1).dot(tile.view(-1))
-    return sums, float(squares)
+    return float(squares)
 
 
 def _add_product(half: Tensor, block: Tensor) -> None:
