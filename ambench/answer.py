@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ambench import cost, explanations, registry
+from ambench import cost, explanation_files, explanations, registry
 from ambench.core import (
     AttributionMethod,
     Case,
@@ -55,7 +51,7 @@ def answer(bench: Workbench, kept: Path | None) -> Answer:
     """Return the method's answer, read from `kept` if it is there, else made, timed and kept."""
     if isinstance(bench.method, AttributionMethod):
         return Answer(None, _attribute(bench, bench.method), 0.0)
-    explanation, seconds = _read(kept, bench) or _make(bench, kept)
+    explanation, seconds = explanation_files.read(kept, str(bench.model.device)) or _make(bench, kept)
     return Answer(explanation, _lift(bench, explanation), seconds)
 
 
@@ -103,7 +99,7 @@ def _make(bench: Workbench, kept: Path | None) -> tuple[Portraits | Directions, 
     if made is None:
         raise InputError(f"'{bench.cell.method}' is no synthesis, probe or attribution method")
     if kept is not None:
-        _write(kept, made, watch.seconds)
+        explanation_files.write(kept, made, watch.seconds)
     return made, watch.seconds
 
 
@@ -115,37 +111,3 @@ def _lift(bench: Workbench, explanation: Portraits | Directions) -> Localise | N
     else:
         directions = explanation
     return lambda images, case: explanations.localise(bench.model, directions, images, case.targets)
-
-
-def _write(path: Path, explanation: Portraits | Directions, seconds: float) -> None:
-    """Keep an explanation as safetensors: vectors and portraits are worth having, and no other cell need make them."""
-    details = dict(explanation.details) if isinstance(explanation, Directions) else {}
-    fields = {k: v for k, v in vars(explanation).items() if isinstance(v, Tensor)}
-    tensors = fields | {f"details.{name}": value for name, value in details.items()}
-    notes = {k: v for k, v in vars(explanation).items() if isinstance(v, str)} | {"fit_seconds": repr(seconds)}
-    if isinstance(explanation, Directions):
-        notes["missing"] = json.dumps({str(number): why for number, why in explanation.missing.items()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{torch.randint(1 << 62, (), generator=torch.Generator()).item():x}.part")
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, unfinished, notes)
-    unfinished.replace(path)
-
-
-def _read(path: Path | None, bench: Workbench) -> tuple[Portraits | Directions, float] | None:
-    if path is None or not path.is_file():
-        return None
-    device = str(bench.model.device)
-    try:
-        with safe_open(path, "pt", device=device) as file:
-            notes = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError):
-        return None  # torn by a crash: made again
-    seconds = float(notes["fit_seconds"])
-    if isinstance(bench.method, SynthesisMethod):
-        return Portraits(**tensors), seconds
-    details = {k.removeprefix("details."): tensors.pop(k) for k in list(tensors) if k.startswith("details.")}
-    missing = {int(number): why for number, why in json.loads(notes["missing"]).items()}
-    return Directions(
-        **tensors, layer=notes["layer"], pooling=notes["pooling"], details=details, missing=missing
-    ), seconds

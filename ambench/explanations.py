@@ -79,6 +79,18 @@ def localise(model: Model, directions: Directions, images: Tensor, targets: Tens
     return Heatmaps(scores[rows, targets], upsample(maps[rows, targets], images.shape[2:]))
 
 
+def strengths(model: Model, directions: Directions, images: Tensor, chunk: int = 64) -> Tensor:
+    """Return how strongly images [N, *input] excite each direction, its own logit [N, K], without gradient."""
+    layer = model.at(directions.layer)
+    parts = []
+    for start in range(0, max(len(images), 1), chunk):
+        output = features.output(model, images[start : start + chunk], layer.name)
+        vectors, bias = directions.vectors.to(output), directions.bias.to(output)
+        maps = cell_logits(layer.as_grid(output), vectors, bias)
+        parts.append(_logits(layer, output, maps, vectors, bias, directions.pooling))
+    return torch.cat(parts)
+
+
 def _logits(layer: Layer, output: Tensor, maps: Tensor, vectors: Tensor, bias: Tensor, pooling: Reading) -> Tensor:
     """Return the directions' own logits [B, K]."""
     if pooling == "peak":

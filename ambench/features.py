@@ -121,9 +121,10 @@ def reaches(model: Model, images: Tensor, targets: Tensor, layer: str) -> bool:
 
 
 class Reader:
-    """Reads one layer's grid (None: the logits) with the graph to the images kept; for loops that change the images.
+    """Reads some layers of images with the graph to them kept (None: the logits); for loops that change the images.
 
-    A context manager: the network is frozen and hooked once, and as found afterwards.
+    A context manager: the network is frozen and hooked once, and as found afterwards. The forward ends after the
+    deepest layer, unless the logits are wanted.
 
     >>> from ambench.core import Layer
     >>> net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.Flatten())
@@ -136,10 +137,11 @@ class Reader:
     (torch.Size([1, 1, 2, 2]), True)
     """
 
-    def __init__(self, model: Model, layer: str | None) -> None:
+    def __init__(self, model: Model, *layers: str | None) -> None:
         self._model = model
-        self._layer = layer
-        self._forward = Forward(model, [] if layer is None else [layer], stop=layer is not None)
+        self._layers = layers
+        names = list(dict.fromkeys(layer for layer in layers if layer is not None))
+        self._forward = Forward(model, names, stop=None not in layers)
 
     def __enter__(self) -> Reader:
         self._forward.__enter__()
@@ -149,11 +151,18 @@ class Reader:
         self._forward.__exit__(kind, error, at)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return the grid [B, C, *cells] or the logits [B, U], differentiable with respect to the images."""
+        """Return the first layer's grid [B, C, *cells], or the logits [B, U], differentiable towards the images."""
+        layer = self._layers[0]
+        found = self.outputs(images)[layer]
+        return found if layer is None else self._model.at(layer).as_grid(found)
+
+    def outputs(self, images: Tensor) -> dict[str | None, Tensor]:
+        """Return every layer's own output, prefix tokens and all, and under None the logits if they are wanted."""
         outputs, answer = self._forward(images)
-        if self._layer is None:
-            return _logits(self._model, answer)
-        return self._model.at(self._layer).as_grid(outputs[self._layer])
+        found: dict[str | None, Tensor] = {**outputs}
+        if None in self._layers:
+            found[None] = _logits(self._model, answer)
+        return found
 
 
 def differentiable(model: Model, images: Tensor, layer: str | None) -> Tensor:

@@ -16,13 +16,17 @@ Reading = Literal["mean", "max", "none", "class", "peak"]  # how a direction's l
 class Portraits:
     """Synthesised inputs: images [P, *input], units [P] long, alive [P] bool, history [P, steps] of the objective.
 
-    Restarts of one unit are several portraits of it.
+    Restarts of one unit are several portraits of it. `seeks` is what they excite where that is no output unit: a
+    direction in a layer for each concept, in the dataset's order, such as a hidden channel that stands for it.
+    `details` are extra numbers [P, …], by name.
     """
 
     images: Tensor
     units: Tensor
     alive: Tensor
     history: Tensor
+    seeks: Directions | None = None
+    details: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,16 +10,17 @@ import torch
 
 from ambench.core import Better, Metric, Portraits, Trial, Values
 
-from ._responses import natural, synthetic
+from ._responses import natural_sought, own_sought
 
 
 @dataclass(frozen=True)
 class ActivationGain(Metric[Portraits]):
     """Where a portrait's response J lies between mean (0) and maximum (1) of natural images; up, any real number.
 
-    `(J - mean) / (max - mean)`, J the unit's logit, without any transform of the image; the natural images are the
-    method's examples, and the maximum grows with their number. A unit that all natural images drive alike is undefined,
-    a dead portrait scores 0. High activation does not mean that anybody recognises the picture.
+    `(J - mean) / (max - mean)`, J the unit's logit (or the hidden direction that the portrait seeks), without any
+    transform of the image; the natural images are the method's examples, and the maximum grows with their number. A
+    unit that all natural images drive alike is undefined, a dead portrait scores 0. High activation does not mean that
+    anybody recognises the picture.
 
     >>> from ambench import toy
     >>> from ambench.core import Case, Randomness, Truth
@@ -42,9 +43,7 @@ class ActivationGain(Metric[Portraits]):
         """Return one value for each portrait [P, 1], None without natural images."""
         if not len(trial.concepts):
             return None
-        units = trial.units[trial.case.targets]  # [P, 1]
-        responses = synthetic(trial, trial.model).gather(1, units)  # [P, 1]
-        pool = natural(trial, trial.model)[:, units[:, 0]]  # [N, P]
+        responses, pool = own_sought(trial)[:, None], natural_sought(trial)  # [P, 1], [N, P]
         mean, peak = pool.mean(0)[:, None], pool.amax(0)[:, None]  # [P, 1]
         defined = peak - mean >= 1e-9
         gain = (responses - mean) / torch.where(defined, peak - mean, torch.ones_like(mean))
