@@ -159,7 +159,7 @@ class Reader:
     def outputs(self, images: Tensor) -> dict[str | None, Tensor]:
         """Return every layer's own output, prefix tokens and all, and under None the logits if they are wanted."""
         outputs, answer = self._forward(images)
-        found: dict[str | None, Tensor] = {**outputs}
+        found: dict[str | None, Tensor] = dict(outputs.items())
         if None in self._layers:
             found[None] = _logits(self._model, answer)
         return found
