@@ -11,17 +11,23 @@ from typing import Any, get_args
 
 from ambench import promises, registry
 from ambench.columns import columns
-from ambench.core import InputError, nearest
+from ambench.core import InputError, Skipped, nearest
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Whether one plugin keeps one promise; `fault` says in what it does not."""
+    """Whether one plugin keeps one promise; `fault` says in what it does not, `unfit` why it could not be tried."""
 
     kind: registry.Kind
     name: str
     promise: str
     fault: str | None = None
+    unfit: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What a person reads of it."""
+        return f"NO: {self.fault}" if self.fault else f"not tried: {self.unfit}" if self.unfit else "yes"
 
 
 def check(names: Sequence[str] = ()) -> Iterator[Finding]:
@@ -48,7 +54,7 @@ def told(findings: Iterable[Finding]) -> str:
     1 promises checked, 0 broken
     """
     found = list(findings)
-    rows = [(one.name, one.promise, "yes" if one.fault is None else f"NO: {one.fault}") for one in found]
+    rows = [(one.name, one.promise, one.verdict) for one in found]
     broken = sum(one.fault is not None for one in found)
     return f"{columns(rows, ('name', 'promise', 'kept'))}\n\n{len(found)} promises checked, {broken} broken"
 
@@ -60,14 +66,17 @@ def _plugin(kind: registry.Kind, name: str) -> Iterator[Finding]:
         return  # it cannot be made without being told more, such as a folder
     plugin = registry.load(kind, name)
     for promise in promises.of(kind, plugin):
-        yield Finding(kind, name, promise.__name__.replace("_", " "), _fault(promise, plugin))
+        yield Finding(kind, name, promise.__name__.replace("_", " "), *_tried(promise, plugin))
 
 
-def _fault(promise: Callable[[Any], str | None], plugin: Any) -> str | None:
+def _tried(promise: Callable[[Any], str | None], plugin: Any) -> tuple[str | None, str | None]:
+    """Return what is wrong, and why it could not be tried; the toy network is not one for every method."""
     try:
-        return promise(plugin)
+        return promise(plugin), None
+    except Skipped as reason:
+        return None, str(reason)
     except Exception as error:  # a plugin that breaks is what is looked for
-        return f"{type(error).__name__}: {error}"
+        return f"{type(error).__name__}: {error}", None
 
 
 def _examples(cls: type[Any]) -> str | None:

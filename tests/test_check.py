@@ -20,6 +20,7 @@ from ambench.core import (
     Metric,
     Model,
     Randomness,
+    Skipped,
     Trial,
     Values,
 )
@@ -152,6 +153,16 @@ def test_a_promise_that_raises_is_broken_and_not_fatal(monkeypatch: pytest.Monke
     monkeypatch.setattr(promises, "of", lambda kind, plugin: (raises,))
     faults = [finding.fault for finding in check.check(["saliency"])]
     assert faults == [None, "ZeroDivisionError: by nothing"]
+
+
+def test_a_method_that_the_toy_network_does_not_fit_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(plugin: object) -> str | None:
+        raise Skipped("it has no attention")
+
+    monkeypatch.setattr(promises, "of", lambda kind, plugin: (refuses,))
+    text = check.told(check.check(["saliency"]))
+    assert "not tried: it has no attention" in text
+    assert text.endswith("2 promises checked, 0 broken")
 
 
 def test_wrong_examples_are_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ from ambench.core import (
     ProbeMethod,
     Randomness,
     Scores,
+    Skipped,
     SynthesisMethod,
 )
 
@@ -59,6 +60,7 @@ VARIANTS = [
     "random_map:grid=pixel",
     "saliency:mode=signed",
 ]
+UNFIT: dict[str, set[str]] = {}  # networks, by their own name, that a method has no answer for and must say so
 NAMES = sorted(registry.names("methods"))
 SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in NAMES] + VARIANTS)
 MODELS = networks.every()
@@ -130,7 +132,22 @@ class Question:
         return replace(self, model=model, images=self.images.double(), concepts=concepts)
 
 
+def fits(spec: str, model: Model) -> bool:
+    return model.name not in UNFIT.get(registry.name_of(method(spec)), set())
+
+
 def ask(spec: str, question: Question) -> Portraits | Directions | Scores:
+    """Return the answer; a method that has none for this network, and is known not to, ends the test here."""
+    try:
+        answer = explain(spec, question)
+    except Skipped as reason:
+        assert not fits(spec, question.model), reason
+        pytest.skip(str(reason))
+    assert fits(spec, question.model), f"{spec} answers for '{question.model.name}', but UNFIT says that it cannot"
+    return answer
+
+
+def explain(spec: str, question: Question) -> Portraits | Directions | Scores:
     asked = method(spec)
     key = (question.seed, registry.name_of(asked))
     if isinstance(asked, AttributionMethod):
@@ -354,7 +371,7 @@ def test_the_network_is_left_as_found_after_an_error_in_it(spec: str, name: str)
 
 
 def test_training_flags_are_left_as_found_and_change_nothing() -> None:
-    for spec in SPECS:
+    for spec in [spec for spec in SPECS if fits(spec, MODELS["in-place"])]:
         question = Question.about(MODELS["in-place"])
         calm = ask(spec, question)
         question.model.network.train()
@@ -369,7 +386,7 @@ def test_repeated_calls_leave_nothing_behind() -> None:
     question = Question.about(MODELS["in-place"])
 
     def living_after(calls: int) -> int:
-        for spec in SPECS * calls:
+        for spec in [spec for spec in SPECS if fits(spec, question.model)] * calls:
             ask(spec, question)
         gc.collect()
         return sum(issubclass(type(thing), Tensor) for thing in gc.get_objects())
@@ -487,8 +504,8 @@ def test_a_dead_unit_has_a_flat_map_beside_living_ones(spec: str) -> None:
     answer = ask(spec, question)
     assert all(value.isfinite().all() for value in tensors(answer).values())
     if isinstance(answer, Heatmaps) and not method(spec).control:
-        dead = answer.values[question.targets == 2]
-        assert not dead.any()
+        dead = answer.values[question.targets == 2].flatten(1)
+        assert (dead == dead[:, :1]).all()
         assert answer.values[question.targets != 2].any()
 
 
@@ -539,8 +556,8 @@ def column(spec: str, question: Question) -> Tensor:
 
 def test_as_many_methods_as_columns() -> None:
     question = Question.about(MODELS["transformer"])
-    columns = {spec: column(spec, question) for spec in SPECS}
-    for one, other in itertools.combinations(SPECS, 2):
+    columns = {spec: column(spec, question) for spec in SPECS if fits(spec, question.model)}
+    for one, other in itertools.combinations(columns, 2):
         assert columns[one].shape != columns[other].shape or not torch.allclose(columns[one], columns[other]), (
             one,
             other,
