@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ambench.by_concept import sums
 from ambench.core import Ledger, Values
-
-from ._by_concept import sums
 
 
 def balanced(values: Values, ledger: Ledger, weight: Tensor | None = None) -> Values:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from ambench.core import Heatmaps, InputError, Trial, Values
-
-from ._finite import refuse_broken
+from ambench.finite import refuse_broken
 
 
 @dataclass(frozen=True, eq=False)

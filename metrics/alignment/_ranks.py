@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ambench.core import Heatmaps, Trial
+from ambench.correlation import ties
 
 from ._pixels import Pixels
 
@@ -49,28 +50,5 @@ def ranking(trial: Trial[Heatmaps], pixels: Pixels) -> Ranking:
 def rank(values: Tensor, inside: Tensor) -> Ranking:
     """Return the ranking of values [R, P] with masks [R, P] bool."""
     ordered, order = values.sort(dim=1, descending=True)
-    first, last = _ties(ordered)
+    first, last = ties(ordered)
     return Ranking(inside.gather(1, order).cumsum(1), first, last)
-
-
-def mid_ranks(values: Tensor) -> Tensor:
-    """Return the ranks of values [R, P] from 1 up, float64; equal ones share the mean of the places they take.
-
-    >>> mid_ranks(torch.tensor([[5.0, 7.0, 5.0]])).tolist()
-    [[1.5, 3.0, 1.5]]
-    """
-    ordered, order = values.sort(dim=1)
-    first, last = _ties(ordered)
-    ranks = (first + last).double() / 2 + 1
-    return torch.empty_like(ranks).scatter(1, order, ranks)
-
-
-def _ties(ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the places of the first and the last value equal to each of sorted ones [R, P]."""
-    count = ordered.shape[1]
-    place = torch.arange(count, device=ordered.device).expand_as(ordered)
-    differs = ordered[:, 1:] != ordered[:, :-1]
-    starts, ends = (torch.nn.functional.pad(differs, side, value=True) for side in ((1, 0), (0, 1)))
-    first = torch.where(starts, place, 0).cummax(1).values
-    last = torch.where(ends, place, count - 1).flip(1).cummin(1).values.flip(1)
-    return first, last

@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ambench.by_concept import ByConcept, best_threshold
 from ambench.core import Ledger, Metric, Scores, Trial, Values
-
-from ._by_concept import ByConcept
-from ._finite import refuse_broken
+from ambench.finite import refuse_broken
 
 
 class Thresholded(Metric[Scores]):
@@ -36,29 +35,6 @@ class Thresholded(Metric[Scores]):
         thresholds, known = trial.calibration.at(trial.case.targets)
         right = correctness(answer.scores, thresholds, trial.case.truth.present)
         return Values.of(right, known, right == 0.5)
-
-
-def best_threshold(scores: Tensor, present: Tensor) -> float | None:
-    """Return the threshold [n] scores need for the best balanced accuracy: the middle of the widest best interval.
-
-    It lies between two of the scores, since "always" and "never" are no rules; equal scores are their own threshold.
-    None unless there are scores with (`present`) and without the concept.
-
-    >>> best_threshold(torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.tensor([False, False, True, True]))
-    2.0
-    """
-    if not len(present) or bool(present.all()) or not bool(present.any()):
-        return None
-    cuts, group = torch.unique(scores.double(), return_inverse=True)  # [m], ascending
-    if len(cuts) == 1:
-        return float(cuts[0])
-    shown = torch.bincount(group[present], minlength=len(cuts)).cumsum(0)  # [m] with the concept, up to each score
-    others = torch.bincount(group[~present], minlength=len(cuts)).cumsum(0)
-    right = (shown[-1] - shown) * others[-1] + others * shown[-1]  # [m] balanced, in whole numbers
-    best = torch.nn.functional.pad(right[:-1] == right[:-1].max(), (1, 1)).int().diff()
-    starts, ends = cuts[(best == 1).nonzero()[:, 0]], cuts[(best == -1).nonzero()[:, 0]]  # neighbours join
-    widest = (ends - starts).argmax()
-    return float((starts[widest] + ends[widest]) / 2)
 
 
 def correctness(scores: Tensor, thresholds: Tensor, present: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ambench.by_concept import ByConcept, sums
 from ambench.core import Better, Heatmaps, InputError, Ledger, Metric, Trial, Values
+from ambench.finite import refuse_broken
 
-from ._by_concept import ByConcept, sums
-from ._finite import refuse_broken
 from ._pixels import in_a_row
 from .iou import SHARES
 

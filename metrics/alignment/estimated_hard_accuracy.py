@@ -10,11 +10,11 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from ambench.activations import Read, read
+from ambench.by_concept import ByConcept, best_threshold
 from ambench.core import Better, Ledger, Scores, Trial, Values
 
 from ._balance import balanced
-from ._by_concept import ByConcept
-from ._threshold import Thresholded, best_threshold
+from ._threshold import Thresholded
 
 FEWEST = 5  # calibration images on either side that the reference needs
 ENOUGH = 20  # images on either side that it gets wrong, below which the nearest to being wrong are taken

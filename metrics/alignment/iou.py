@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ambench.by_concept import ByConcept
 from ambench.core import Better, Heatmaps, InputError, Ledger, Metric, Trial, Values
 
-from ._by_concept import ByConcept
 from ._pixels import Pixels, on_concepts
 from ._ranks import ranking
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ambench.core import Better, Heatmaps, InputError, Trial, Values
+from ambench.correlation import Correlation, constant, correlation
+from ambench.finite import refuse_broken
 
-from ._correlation import Correlation, constant, correlation
-from ._finite import refuse_broken
 from ._pixels import in_a_row
 from ._robustness import Change, Robustness, mean_over
 

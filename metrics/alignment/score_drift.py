@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from ambench.by_concept import sums
 from ambench.core import Better, Ledger, Scores, Trial, Values
+from ambench.finite import refuse_broken
 
-from ._by_concept import sums
-from ._finite import refuse_broken
 from ._robustness import Change, Robustness, mean_over
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import pytest
@@ -12,9 +11,9 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
 from ambench import registry
+from ambench.by_concept import ByConcept
 from ambench.core import Case, Truth, Values, generator
 
-ByConcept = importlib.import_module("ambench.metrics.alignment._by_concept").ByConcept
 PLAIN = {"masks": None, "distractors": None, "object": None}
 
 

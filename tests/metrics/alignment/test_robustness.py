@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections import Counter
 from dataclasses import replace
@@ -16,9 +15,9 @@ from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
 from ambench import augmentations, registry
+from ambench.by_concept import ByConcept
 from ambench.core import Case, Concepts, Heatmaps, InputError, Randomness, Scores, Trial, Truth, Values, generator
 
-ByConcept = importlib.import_module("ambench.metrics.alignment._by_concept").ByConcept
 HALF = ByConcept.of(torch.arange(3)[:, None], lambda _: 0.5)
 NAMES = ("decision_retention", "score_drift", "map_equivariance")
 

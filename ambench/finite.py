@@ -1,4 +1,4 @@
-"""The door of every alignment metric: an answer with NaN or infinity is refused by image and concept."""
+"""The door of every metric: an answer with NaN or infinity is refused by image and concept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Correlation of two maps over some of their pixels."""
+"""Correlation of two maps over some of their pixels, and ranks in which ties are shared."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-
-from ._ranks import mid_ranks
 
 Correlation = Literal["pearson", "spearman"]
 
@@ -42,3 +40,26 @@ def _centred(values: Tensor, counted: Tensor) -> Tensor:
     mean = values.masked_fill(~counted, 0).sum(1, keepdim=True) / counted.sum(1, keepdim=True).clamp_min(1)
     distance = (values - mean).masked_fill(~counted, 0)
     return distance / distance.abs().amax(1, keepdim=True).clamp_min(1e-300)
+
+
+def mid_ranks(values: Tensor) -> Tensor:
+    """Return the ranks of values [R, P] from 1 up, float64; equal ones share the mean of the places they take.
+
+    >>> mid_ranks(torch.tensor([[5.0, 7.0, 5.0]])).tolist()
+    [[1.5, 3.0, 1.5]]
+    """
+    ordered, order = values.sort(dim=1)
+    first, last = ties(ordered)
+    ranks = (first + last).double() / 2 + 1
+    return torch.empty_like(ranks).scatter(1, order, ranks)
+
+
+def ties(ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the places of the first and the last value equal to each of sorted ones [R, P]."""
+    count = ordered.shape[1]
+    place = torch.arange(count, device=ordered.device).expand_as(ordered)
+    differs = ordered[:, 1:] != ordered[:, :-1]
+    starts, ends = (torch.nn.functional.pad(differs, side, value=True) for side in ((1, 0), (0, 1)))
+    first = torch.where(starts, place, 0).cummax(1).values
+    last = torch.where(ends, place, count - 1).flip(1).cummin(1).values.flip(1)
+    return first, last

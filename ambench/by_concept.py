@@ -1,4 +1,4 @@
-"""Numbers that belong to concepts, wherever in a batch they were asked: one frozen number each, and sums."""
+"""Numbers that belong to concepts, wherever in a batch they were asked: one frozen number each, sums, thresholds."""
 
 from __future__ import annotations
 
@@ -40,3 +40,26 @@ def sums(groups: Tensor, numbers: Tensor) -> Tensor:
     """
     totals = torch.bincount(groups.flatten(), numbers.double().flatten())
     return totals[groups]
+
+
+def best_threshold(scores: Tensor, present: Tensor) -> float | None:
+    """Return the threshold [n] scores need for the best balanced accuracy: the middle of the widest best interval.
+
+    It lies between two of the scores, since "always" and "never" are no rules; equal scores are their own threshold.
+    None unless there are scores with (`present`) and without the concept.
+
+    >>> best_threshold(torch.tensor([0.0, 1.0, 3.0, 4.0]), torch.tensor([False, False, True, True]))
+    2.0
+    """
+    if not len(present) or bool(present.all()) or not bool(present.any()):
+        return None
+    cuts, group = torch.unique(scores.double(), return_inverse=True)  # [m], ascending
+    if len(cuts) == 1:
+        return float(cuts[0])
+    shown = torch.bincount(group[present], minlength=len(cuts)).cumsum(0)  # [m] with the concept, up to each score
+    others = torch.bincount(group[~present], minlength=len(cuts)).cumsum(0)
+    right = (shown[-1] - shown) * others[-1] + others * shown[-1]  # [m] balanced, in whole numbers
+    best = torch.nn.functional.pad(right[:-1] == right[:-1].max(), (1, 1)).int().diff()
+    starts, ends = cuts[(best == 1).nonzero()[:, 0]], cuts[(best == -1).nonzero()[:, 0]]  # neighbours join
+    widest = (ends - starts).argmax()
+    return float((starts[widest] + ends[widest]) / 2)
