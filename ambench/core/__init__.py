@@ -1,8 +1,8 @@
 """The nouns of ambench: model, layer, concepts, case, truth, explanation, method, metric, and the chance they share.
 
 Shapes in brackets, everywhere: B images of a case, T concepts asked of each image, K concepts of the dataset, U output
-units, P portraits, C channels. `*extent` is the input's own extent (H, W for pictures, its length for series, nothing
-for tables), `*cells` that of a layer's grid.
+units, P portraits, C channels. `*extent` is the input's own extent (H, W for pictures, its length for series; a
+table [B, D] has no channels, its extent is its columns), `*cells` that of a layer's grid.
 """
 
 from __future__ import annotations

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ambench import explanations, features
 from ambench.core import AttributionMethod, Concepts, Heatmaps, Model, Randomness
+
+from ._maps import largest, summed, where_known
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,5 @@ class Saliency(AttributionMethod):
         Where the logit is not a number the map is none either: a closed ReLU would make it zero.
         """
         logits, slopes = features.input_gradients(model, images, targets)  # [B, U], [B, T, C, *extent]
-        maps = slopes.abs().amax(2) if self.mode == "absolute" else slopes.sum(2)
-        lost = ~logits.gather(1, targets.to(logits.device)).isfinite()  # [B, T]
-        maps = maps.masked_fill(lost.view(*lost.shape, *[1] * (maps.ndim - 2)), torch.nan)
+        maps = where_known((largest if self.mode == "absolute" else summed)(slopes), logits, targets)
         return Heatmaps(explanations.top_share(maps), maps.float())
