@@ -32,26 +32,38 @@ class Fourier:
     def render(self, coefficients: Tensor) -> Tensor:
         """Return the images [P, C, *extent] in (0, 1) of coefficients [P, C, …, 2]."""
         extent = self.shape[1:]
-        spectrum = coefficients / self._damping(coefficients)[..., None]
+        spectrum = coefficients / self.frequencies().pow(self.decay).to(coefficients)[..., None]
         axes = tuple(range(-len(extent), 0))
         waves = (
             torch.fft.irfftn(torch.view_as_complex(spectrum), s=extent, dim=axes, norm="ortho") / 4
         )  # [P, C, *extent]
-        return torch.sigmoid(_correlated(waves))
+        return torch.sigmoid(correlated(waves))
 
-    def _damping(self, like: Tensor) -> Tensor:
-        """Return each wave's frequency, in cycles a pixel and at least one a side, to the power `decay`."""
+    def frequencies(self) -> Tensor:
+        """Return each wave's frequency in cycles a pixel, at least one a side [*extent[:-1], extent[-1] // 2 + 1]."""
         *leading, last = self.shape[1:]
         axes = [torch.fft.fftfreq(side) for side in leading] + [torch.fft.rfftfreq(last)]
         grids = torch.meshgrid(*axes, indexing="ij")
-        frequency = torch.stack(grids).square().sum(0).sqrt()  # [*extent[:-1], extent[-1] // 2 + 1]
-        return frequency.clamp_min(1 / max([*leading, last])).pow(self.decay).to(like)
+        return torch.stack(grids).square().sum(0).sqrt().clamp_min(1 / max([*leading, last]))
 
 
-def _correlated(waves: Tensor) -> Tensor:
-    """Return the waves mixed as the colours of photographs are; pictures of another number of channels stay."""
-    if waves.shape[1] != 3:
-        return waves
-    axes = torch.tensor(COLOUR_AXES, device=waves.device, dtype=waves.dtype)
-    mixing = axes / axes.norm(dim=0).max()
-    return torch.einsum("dc,pc...->pd...", mixing, waves)
+def correlated(waves: Tensor) -> Tensor:
+    """Return waves [P, C, …] mixed as the colours of photographs are; those of other than three channels stay."""
+    return waves if waves.shape[1] != 3 else torch.einsum("dc,pc...->pd...", mixing(waves), waves)
+
+
+def decorrelated(images: Tensor) -> Tensor:
+    """Return images [P, C, …] with their colours unmixed: `correlated` backwards.
+
+    >>> images = torch.rand(1, 3, 2, 2)
+    >>> torch.allclose(correlated(decorrelated(images)), images, atol=1e-5)
+    True
+    """
+    return images if images.shape[1] != 3 else torch.einsum("dc,pc...->pd...", mixing(images).inverse(), images)
+
+
+def mixing(like: Tensor) -> Tensor:
+    """Return the colour axes as the columns of a matrix, divided by the longest [3, 3]."""
+    axes = torch.tensor(COLOUR_AXES, device=like.device, dtype=like.dtype)
+    matrix: Tensor = axes / axes.norm(dim=0).max()
+    return matrix

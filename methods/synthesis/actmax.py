@@ -1,144 +1,160 @@
-"""Activation maximization: an image to which one output unit responds as strongly as possible (Erhan et al. 2009)."""
+"""Activation maximization: an image to which one unit responds as strongly as possible (Erhan et al. 2009)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ambench import features
-from ambench.core import Concepts, InputError, Model, Portraits, Randomness, SynthesisMethod
+from ambench.core import InputError, Model, Randomness
 
-from ._ascent import Ascended, Ascent
+from . import _penalties as penalties
+from ._ascent import Ascent
+from ._climbing import Cost, Eye, Images
 from ._fourier import Fourier
-from ._objectives import Objective, objectives
-from ._pixels import Pixels
+from ._gradient import GradientSynthesis, Scene
+from ._natural import outputs
+from ._objectives import Objective
+from ._pixels import Pixels, RawPixels
 from ._transforms import Transforms
+from ._updates import Adam, Schedule
 
-CONTRAST_IMAGES = 256  # enough to know how far an objective spreads over natural images
-SMALLEST_SPREAD = 1e-6
+# Weights of (total variation, extreme values, values out of bounds) where none are given. Fourier waves are a prior in
+# themselves; the others get those of Mahendran & Vedaldi (2016) in units of [0, 1], times 1e-2 (ours, not tuned).
+DEVIATION = 80 / 255
+PIXELS = (1e-2 * (6.5 / DEVIATION) ** 2, 1e-2 * DEVIATION**-6, 0.0)
+WEIGHTS = {"fourier": (0.0, 0.0, 0.0), "pixel": PIXELS, "raw": (*PIXELS[:2], 10.0)}
 
 
 @dataclass(frozen=True)
-class Actmax(SynthesisMethod):
+class Actmax(GradientSynthesis):
     """Gradient ascent on the input, all units in one batch (Simonyan et al. 2013, arXiv 1312.6034).
 
-    `objective`: the unit's `logit` or its log-`probability`; `parametrisation`: `fourier` (waves, decorrelated
-    colours) or `pixel`, neither with a penalty; `steps` (None: 256 below 128 pixels, else 512) of Adam with `rate`.
-    Before each step the picture is shifted by up to `jitter` sides, zoomed by 1 +- `zoom` and turned by up to
-    `rotation_degrees`. In the first `redirected_steps` closed ReLUs pass the gradient on. Each unit gets `restarts`
-    portraits; `chunk` of them climb at a time (None: all), which changes nothing but memory.
+    `objective`: the unit's `logit` or its log-`probability`; or at a `layer` (None: the default one) what stands for
+    the concept there: the `channel` that tells it best (mean over cells; a transformer's block output, or the hidden
+    features of its feed-forward part if that is the layer), that channel's middle `neuron` or its value in the
+    `class_token`, or the direction in which mean features change with the concept, as `dot`, `cosine` or `dotcos`.
+    `parametrisation`: `fourier` (waves, decorrelated colours), `pixel` (log-odds) or `raw`; `size` in pixels, if it is
+    not the model's. `steps` (None: 256 below 128 pixels, else 512) of Adam with `rate`, constant or falling by a
+    `schedule`. In each step, `copies` of the picture are shifted by up to `jitter` sides, zoomed by 1 +- `zoom` and
+    turned by up to `rotation_degrees`. In the first `redirected_steps` closed ReLUs pass the gradient on.
+    Costs, each with its weight: `variation`, `extremes` and `bounds` (None: what suits the parametrisation), `energy`,
+    `contrast` and `style` (distance to natural images, `style` at the `style_layer`), `diversity` (likeness to the
+    unit's other portraits there). Each unit gets `restarts` portraits; `chunk` of them climb at a time (None: all),
+    which changes nothing but memory.
+
+    Transformers are often given `parametrisation=pixel,rate=0.1,first_beta=0.5,second_beta=0.99,schedule=cosine,
+    steps=400,copies=8,variation=5e-4` (Ghiasi et al. 2022, arXiv 2212.06727).
 
     >>> Actmax(steps=128).steps_for((3, 64, 64)), Actmax().steps_for((3, 224, 224))
     (128, 512)
     """
 
     citation = "Erhan et al. 2009; Simonyan et al. 2013, arXiv 1312.6034"
-    supervision = "contrast images"
-    stochastic = True
 
-    objective: Literal["logit", "probability"] = "logit"
-    parametrisation: Literal["fourier", "pixel"] = "fourier"
-    steps: int | None = None
+    parametrisation: Literal["fourier", "pixel", "raw"] = "fourier"
+    size: int | None = None
     rate: float = 0.05
+    first_beta: float = 0.9
+    second_beta: float = 0.999
+    schedule: Schedule = "constant"
+    copies: int = 1
     jitter: float = 1 / 16
     zoom: float = 0.1
     rotation_degrees: float = 10.0
     redirected_steps: int = 16
-    restarts: int = 1
-    chunk: int | None = None
+    variation: float | None = None
+    variation_power: float = 2.0
+    extremes: float | None = None
+    bounds: float | None = None
+    energy: float = 0.0
+    contrast: float = 0.0
+    style: float = 0.0
+    style_layer: str | None = None
+    diversity: float = 0.0
 
-    def __post_init__(self) -> None:
-        for name, value in (("steps", self.steps), ("restarts", self.restarts), ("chunk", self.chunk)):
-            if value is not None and value < 1:
-                raise InputError(f"actmax needs {name} of at least 1, not {value}")
+    def images(self, scene: Scene) -> Images:
+        """Return waves or pixels of the model's input shape, or of another size."""
+        shape = scene.model.input_shape
+        if self.size is not None:
+            shape = (shape[0], *[self.size] * len(shape[1:]))
+            _try(scene.model, shape)
+        if self.parametrisation == "raw":
+            return RawPixels(shape)
+        return Fourier(shape) if self.parametrisation == "fourier" and len(shape) > 1 else Pixels(shape)
 
-    def synthesise(self, model: Model, units: Tensor, concepts: Concepts, randomness: Randomness) -> Portraits:
-        """Return `restarts` portraits of each of the units [K] in turn: images [K * restarts, *input] in (0, 1).
+    def layers(self, model: Model) -> tuple[str, ...]:
+        """Return the layer whose texture is compared."""
+        return (model.at(self.style_layer).name,) if self.style or self.diversity else ()
 
-        A portrait depends on its unit and restart, not on the other units. InputError: a unit that is not there.
-        """
-        wanted = units.to(model.device).repeat_interleave(self.restarts)  # [P]
-        objective = objectives(model)[self.objective]
-        scale = _spread(model, objective, wanted, concepts)  # [P]
-        images = self._images(model.input_shape)
-        starts = self._starts(images, wanted, model, randomness)
-        size = self.chunk or len(wanted)
-        with features.Reader(model, None) as reader:
-            parts = [
-                self._ascent(images, reader, objective, some, randomness).climb(start, spread)
-                for some, start, spread in zip(
-                    *(torch.split(part, size) for part in (wanted, starts, scale)), strict=True
-                )
-            ]
-        return _portraits(images, wanted, parts)
-
-    def steps_for(self, input_shape: tuple[int, ...]) -> int:
-        """Return how many steps an input of this shape gets."""
-        return self.steps or (256 if max(input_shape[1:], default=0) < 128 else 512)
-
-    def _images(self, shape: tuple[int, ...]) -> Fourier | Pixels:
-        waves = self.parametrisation == "fourier" and len(shape) > 1
-        return Fourier(shape) if waves else Pixels(shape)
-
-    def _starts(self, images: Fourier | Pixels, wanted: Tensor, model: Model, randomness: Randomness) -> Tensor:
-        keys = [(unit, place % self.restarts) for place, unit in enumerate(wanted.tolist())]
-        starts = [images.start(randomness.generator("portrait", unit, restart)) for unit, restart in keys]
-        return torch.stack(starts).to(model.device, _dtype(model))
-
-    def _ascent(
-        self,
-        images: Fourier | Pixels,
-        reader: features.Reader,
-        objective: Objective,
-        units: Tensor,
-        randomness: Randomness,
-    ) -> Ascent:
-        transforms = Transforms(self.jitter, self.zoom, self.rotation_degrees)
+    def ascent(self, scene: Scene, images: Images, reader: features.Reader, objective: Objective) -> Ascent:
+        """Return Adam on moved pictures."""
+        steps = self.steps_for(images.shape)
         return Ascent(
             render=images.render,
-            move=lambda pictures, step: transforms(pictures, randomness.generator("transform", step)),
-            respond=lambda pictures: objective(reader(pictures), units),
-            steps=self.steps_for(images.shape),
-            rate=self.rate,
+            move=self.movement(scene.randomness),
+            respond=Eye(reader, objective, self.costs(scene)),
+            steps=steps,
+            update=Adam(self.rate, (self.first_beta, self.second_beta), steps, self.schedule),
+            penalise=self.penalty(scene),
             redirected_steps=self.redirected_steps,
         )
 
+    def movement(self, randomness: Randomness) -> Callable[[Tensor, int], Tensor]:
+        """Return what moves the pictures of a step: `copies` draws, each shared by all pictures."""
+        transforms = Transforms(self.jitter, self.zoom, self.rotation_degrees)
 
-def _spread(model: Model, objective: Objective, units: Tensor, concepts: Concepts) -> Tensor:
-    """Return the standard deviation of each unit's objective over contrast images [P], 1 without two of them."""
-    natural = _contrast(concepts, model)
-    logits = features.logits(model, natural)  # [N, U]
-    _check(units, model, logits.shape[1])
-    if len(natural) < 2:
-        return torch.ones(len(units), device=model.device)
-    values = torch.stack([objective(logits, unit.expand(len(logits))) for unit in units])  # [P, N]
-    return values.std(1).clamp_min(SMALLEST_SPREAD)
+        def move(pictures: Tensor, step: int) -> Tensor:
+            keys = [("transform", step), *(("transform", step, copy) for copy in range(1, self.copies))]
+            moved = [transforms(pictures, randomness.generator(*key)) for key in keys]
+            return moved[0] if len(moved) == 1 else torch.cat(moved)
+
+        return move
+
+    def penalty(self, scene: Scene) -> Callable[[Tensor], Tensor] | None:
+        """Return what pictures cost by their pixels, None where nothing does."""
+        given = (self.variation, self.extremes, self.bounds)
+        usual = WEIGHTS[self.parametrisation]
+        variation, extremes, bounds = (w if v is None else v for v, w in zip(given, usual, strict=True))
+        deviation = penalties.deviation_of(scene.contrast)
+        terms: list[tuple[float, Callable[[Tensor], Tensor]]] = [
+            (variation, lambda pictures: penalties.total_variation(pictures, self.variation_power)),
+            (extremes, penalties.extremes),
+            (bounds, penalties.out_of_bounds),
+            (self.energy, penalties.energy),
+            (self.contrast, lambda pictures: penalties.contrast_difference(pictures, deviation)),
+        ]
+        asked = [(weight, term) for weight, term in terms if weight]
+        if not asked or len(scene.model.input_shape) < 2:  # tables have neither neighbours nor colours
+            return None
+        return lambda pictures: torch.stack([weight * term(pictures) for weight, term in asked]).sum(0)
+
+    def costs(self, scene: Scene) -> tuple[Cost, ...]:
+        """Return what pictures cost by their features."""
+        names = self.layers(scene.model)
+        if not names:
+            return ()
+        layer, group = scene.model.at(names[0]), self.restarts
+        natural = penalties.gram(layer.as_grid(outputs(scene.model, layer.name, scene.contrast))).mean(0)
+
+        def cost(read: Mapping[str | None, Tensor]) -> Tensor:
+            grid = layer.as_grid(read[layer.name])
+            total = self.style * penalties.style_difference(grid, natural)
+            return total + self.diversity * penalties.likeness(grid, group) if self.diversity else total
+
+        return (cost,)
 
 
-def _contrast(concepts: Concepts, model: Model) -> Tensor:
-    """Return some images that show none of the concepts, any where all show one, a black one without examples."""
-    if not len(concepts):
-        return torch.zeros(1, *model.input_shape, device=model.device, dtype=_dtype(model))
-    none = ~concepts.present.any(1)
-    images = concepts.images[none] if none.sum() > 1 else concepts.images
-    return images[:: -(-len(images) // CONTRAST_IMAGES)].to(model.device, _dtype(model))
-
-
-def _dtype(model: Model) -> torch.dtype:
-    """Return the precision that the network computes in."""
-    return next((p.dtype for p in model.network.parameters() if p.is_floating_point()), torch.float32)
-
-
-def _check(units: Tensor, model: Model, count: int) -> None:
-    for unit in units.tolist():
-        if not 0 <= unit < count:
-            raise InputError(f"model '{model.name}' has no output unit {unit}; it has units 0 to {count - 1}")
-
-
-def _portraits(images: Fourier | Pixels, units: Tensor, parts: list[Ascended]) -> Portraits:
-    pictures = torch.cat([images.render(part.parameters) for part in parts])
-    history = torch.cat([part.history for part in parts])
-    return Portraits(pictures.float(), units, torch.cat([part.alive for part in parts]), history.float())
+def _try(model: Model, shape: tuple[int, ...]) -> None:
+    """Raise InputError if the network does not take pictures of this shape."""
+    try:
+        features.logits(replace(model, input_shape=shape), torch.zeros(1, *shape, device=model.device))
+    except (RuntimeError, AssertionError) as error:
+        refused = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"model '{model.name}' takes pictures {list(model.input_shape)} and refuses {list(shape)}: {refused}"
+        ) from error

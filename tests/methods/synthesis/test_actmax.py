@@ -35,7 +35,7 @@ def linear(shape: tuple[int, ...]) -> tuple[Model, Tensor]:
 @pytest.mark.parametrize("shape", [(3, 6, 8), (1, 5, 5)])
 def test_a_linear_unit_ends_in_the_corner_that_its_weights_name(shape: tuple[int, ...]) -> None:
     model, weights = linear(shape)
-    portraits = make(f"parametrisation=pixel,steps=200,{STILL}", model, [0, 2])
+    portraits = make(f"parametrisation=pixel,variation=0,extremes=0,steps=200,{STILL}", model, [0, 2])
     assert torch.equal(portraits.images.round(), (weights[[0, 2]] > 0).float())
     assert portraits.alive.all()
 
@@ -113,7 +113,9 @@ def test_probability_of_two_linear_units_ends_in_the_corner_that_their_differenc
     model, weights = linear((3, 5, 5))
     model.network[1].weight.data[2] = 0
     model.network[1].bias.data[2] = -1e6  # a third unit that nobody takes for the answer
-    portraits = make(f"objective=probability,parametrisation=pixel,steps=300,{STILL}", model, [0, 1])
+    portraits = make(
+        f"objective=probability,parametrisation=pixel,variation=0,extremes=0,steps=300,{STILL}", model, [0, 1]
+    )
     ahead = weights[0] - weights[1]
     assert torch.equal(portraits.images.round(), torch.stack([ahead, -ahead]).gt(0).float())
 
