@@ -24,10 +24,11 @@ SIDE = 64  # pixels of the shorter side for which lengths are given
 
 @dataclass(frozen=True, eq=False)
 class Augmentation(ABC):
-    """A change of inputs [B, C, *extent] in [0, 1] at one of three levels, weakest first; an image's id is its chance.
+    """A change of inputs [B, C, *extent] at one of three levels, weakest first; an image's id is its chance.
 
-    `strengths` holds one number a level, or a single one where there is nothing to grade. `suits` says of the shape of
-    one input whether the change means anything for it; pictures are [C, H, W], series [C, L], tables [D].
+    `strengths` holds one number a level, or a single one where there is nothing to grade; they are meant for values in
+    [0, 1]. `suits` says of the shape of one input whether the change means anything for it; pictures are [C, H, W],
+    series [C, L], tables [D].
     """
 
     kind: ClassVar[Literal["geometric", "photometric"]]
@@ -42,9 +43,27 @@ class Augmentation(ABC):
             raise InputError(f"level {level} of '{self.name}' does not exist; levels are 0 (weakest), 1 and 2")
         return self.strengths[min(level, len(self.strengths) - 1)]
 
+    def apply(
+        self,
+        images: Tensor,
+        level: int,
+        randomness: Randomness,
+        spared: Tensor | None = None,
+        bounds: tuple[float, float] = (0.0, 1.0),
+    ) -> Tensor:
+        """Return changed images of the same shape; `spared` [B, *extent] bool marks what a cut must not touch.
+
+        `bounds` are the least and greatest value that an input may take, for inputs in units of their own.
+        """
+        low, high = bounds
+        if (low, high) == (0.0, 1.0):
+            return self._changed(images, level, randomness, spared)
+        size = (high - low) or 1.0
+        return low + size * self._changed((images - low) / size, level, randomness, spared)
+
     @abstractmethod
-    def apply(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None = None) -> Tensor:
-        """Return changed images of the same shape; `spared` [B, *extent] bool marks what a cut must not touch."""
+    def _changed(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None) -> Tensor:
+        """Return changed images of inputs in [0, 1]."""
 
     @abstractmethod
     def move(self, maps: Tensor, level: int, randomness: Randomness) -> Tensor:
@@ -67,7 +86,7 @@ class Geometric(Augmentation):
     place: Callable[[Tensor, float, Randomness, Padding], Tensor]
     shrinks: bool = False
 
-    def apply(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None = None) -> Tensor:
+    def _changed(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None) -> Tensor:
         """Return moved images; the edge's pixels fill what comes from outside."""
         return self.place(images, self.strength(level), randomness, "border")
 
@@ -91,7 +110,7 @@ class Photometric(Augmentation):
 
     change: Callable[[Tensor, float, Randomness, Tensor | None], Tensor]
 
-    def apply(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None = None) -> Tensor:
+    def _changed(self, images: Tensor, level: int, randomness: Randomness, spared: Tensor | None) -> Tensor:
         """Return changed images, clipped to [0, 1]."""
         return self.change(images, self.strength(level), randomness, spared).clamp(0, 1)
 

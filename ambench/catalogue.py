@@ -11,6 +11,11 @@ from ambench.core import Method, Metric
 from ambench.plan import Cell
 
 Choice = Literal["models", "methods", "metrics", "datasets"]
+_NOTES = {
+    "cnn": "64 x 64, trained on shapes",
+    "vit": "64 x 64, trained on shapes",
+    "series-cnn": "128 samples, trained on series",
+}
 _MODEL_FORMS = (
     ("torchvision:NAME[@WEIGHTS]", "any torchvision classifier", "WEIGHTS: a torchvision name, .safetensors or .pth"),
     ("timm:NAME[@WEIGHTS]", "any timm classifier", "needs ambench[timm]"),
@@ -25,7 +30,7 @@ def catalogue(choice: Choice) -> str:
     ['name', 'family', 'given', 'source']
     """
     if choice == "models":
-        embedded = [(name, "embedded", "64 x 64, trained on shapes" if "-" not in name else "") for name in zoo.NAMES]
+        embedded = [(name, "embedded", _NOTES.get(name, "")) for name in zoo.NAMES]
         return columns([*embedded, *_MODEL_FORMS], ("name", "kind", "note"))
     known = registry.names(choice)
     if choice == "methods":

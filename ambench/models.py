@@ -17,7 +17,6 @@ from ambench.grafting import with_probe_units as with_probe_units  # models are 
 from ambench.layers import Tokens
 from ambench.weights import load_into
 from ambench.wrapping import wrap as wrap  # … of users' networks too
-from ambench.zoo.specifications import CLASSES
 
 SOURCES = ("torchvision:", "timm:", "python:")
 
@@ -28,7 +27,7 @@ SOURCES = ("torchvision:", "timm:", "python:")
 def resolve(name: str, device: str = "cpu") -> Model:
     """Return a model by name, on a device; raises InputError with the nearest name.
 
-    Names: an embedded one (`cnn`, `vit`, …), or `cnn@FILE` with other weights of the same architecture;
+    Names: an embedded one (`cnn`, `vit`, `series-cnn`, …), or `cnn@FILE` with other weights of the same architecture;
     `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights are those of a file (.safetensors, .pth,
     .pt), or torchvision's by their name (`DEFAULT`, `IMAGENET1K_V2`; for timm `pretrained`), and random ones otherwise;
     `python:MODULE_OR_FILE:FACTORY`, a function that returns a network or a Model.
@@ -74,9 +73,9 @@ def _embedded(name: str, architecture: str, file: Path | None, device: torch.dev
     network, tag = zoo.network(architecture), zoo.digest(architecture)[:12]
     if file is not None:
         tag = load_into(network, file)
-    units = zoo.units(architecture)
-    model = wrap(network.to(device), name, input_shape=(3, 64, 64), names=units, weights=tag)
-    return replace(model, units=units, classes=tuple(units)[:CLASSES])
+    known = zoo.specification(architecture)
+    model = wrap(network.to(device), name, input_shape=known.input_shape, names=known.units, weights=tag)
+    return replace(model, units=known.units, classes=known.classes)
 
 
 def _torchvision(name: str, architecture: str, weights: str, device: torch.device) -> Model:

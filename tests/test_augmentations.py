@@ -56,6 +56,16 @@ def test_an_image_is_changed_alike_in_any_batch_and_order(name: str, kind: str) 
     assert torch.equal(find(name).apply(values[2:3], 1, randomness.select([2])), whole[2:3])
 
 
+@pytest.mark.parametrize("name", [name for name, kind in SUITED if kind == "series"])
+def test_a_series_in_units_of_its_own_is_changed_as_the_same_series_between_0_and_1(name: str) -> None:
+    values, randomness = images(SHAPES["series"])
+    spared = torch.zeros(6, 80, dtype=torch.bool)
+    changed = find(name).apply(7 * values - 3, 2, randomness, spared, bounds=(-3.0, 4.0))
+    assert torch.allclose(changed, 7 * find(name).apply(values, 2, randomness, spared) - 3, atol=1e-5)
+    constant = torch.full((6, 2, 80), 5.0)
+    assert find(name).apply(constant, 2, randomness, spared, bounds=(5.0, 5.0)).isfinite().all()
+
+
 @pytest.mark.parametrize(("name", "kind"), SUITED)
 def test_neither_the_input_nor_the_global_random_state_is_touched(name: str, kind: str) -> None:
     values, randomness = images(SHAPES[kind])

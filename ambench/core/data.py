@@ -19,7 +19,8 @@ class Concepts:
     """All that a method may learn from: images [N, *input], what they show [N, K] bool, masks [N, K, *extent] or None.
 
     `keeps` names, per concept, the augmentations that leave it what it is (None: all of them do). `contexts` [N, K]
-    bool tells where each concept is usual (None: unknown); only methods whose supervision says so may read it.
+    bool tells where each concept is usual (None: unknown); only methods whose supervision says so may read it. `bounds`
+    are the least and the greatest value: 0 and 1, or those of the examples where inputs keep units of their own.
     """
 
     names: tuple[str, ...]
@@ -29,15 +30,16 @@ class Concepts:
     ids: tuple[str, ...] = ()
     keeps: Mapping[str, tuple[str, ...]] | None = None
     contexts: Tensor | None = None
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def __len__(self) -> int:
         return len(self.images)
 
     @cached_property
     def mean(self) -> Tensor:
-        """The mean value of each channel [C], .5 where there are no images."""
+        """The mean value of each channel [C], the middle of the bounds where there are no images."""
         if not len(self.images):
-            return torch.full((self.images.shape[1],), 0.5, device=self.images.device)
+            return torch.full((self.images.shape[1],), sum(self.bounds) / 2, device=self.images.device)
         return self.images.mean([0, *range(2, self.images.ndim)])  # [C]
 
     def positives(self, concept: int) -> Tensor:
@@ -94,8 +96,8 @@ class Truth:
 class Case:
     """Some images of a dataset's test part and what is asked of them.
 
-    images [B, *input] in [0, 1]; targets [B, T] long: which of the dataset's K concepts are asked of each image;
-    ids [B]: unique and stable names of the images.
+    images [B, *input] in [0, 1], or in units of their own (`Concepts.bounds`); targets [B, T] long: which of the
+    dataset's K concepts are asked of each image; ids [B]: unique and stable names of the images.
     """
 
     images: Tensor

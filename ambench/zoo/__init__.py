@@ -1,4 +1,4 @@
-"""The embedded networks by name: `cnn`, `vit`, their twins that answer by texture, and untrained ones."""
+"""The embedded networks by name: `cnn`, `vit`, their twins that answer by texture, `series-cnn`, and untrained ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def specification(name: str) -> Specification:
 
 
 def network(name: str, file: Path | None = None) -> nn.Module:
-    """The network [B, 3, 64, 64] in [0, 1] -> logits [B, 12], fp32 on the CPU, in eval mode.
+    """The network, inputs [B, *input_shape] in [0, 1] -> logits [B, U], fp32 on the CPU, in eval mode.
 
     `file`: other weights of the same architecture, e.g. of another seed.
 
@@ -39,7 +39,7 @@ def network(name: str, file: Path | None = None) -> nn.Module:
 
 
 def units(name: str) -> dict[str, int]:
-    """Names of the network's outputs: eight classes, then marker, patch, glyph and ring.
+    """Names of the network's outputs: classes, then concepts; of `series-cnn` waveforms, then events.
 
     >>> units("vit-texture")["ring"]
     11

@@ -1,4 +1,4 @@
-"""The two embedded architectures: a narrow ResNet and a small vision transformer, normalisation inside.
+"""The embedded architectures: a narrow ResNet, a small vision transformer, a network for series; normalised inside.
 
 (He et al. 2016, arXiv 1512.03385; Dosovitskiy et al. 2021, arXiv 2010.11929; Xiao et al. 2021, arXiv 2106.14881)
 """
@@ -49,7 +49,33 @@ class SmallTransformer(VisionTransformer):  # type: ignore[misc]
         return logits
 
 
-def initialised(architecture: type[NarrowResNet] | type[SmallTransformer], units: int, seed: int) -> nn.Module:
+class SeriesConvolutions(nn.Module):
+    """Four convolutions over time, 16 to 64 channels, a cell at the end for 4 samples of series [B, 1, T] in [0, 1]."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.layer1 = _stage(1, 16, kernel=7, stride=2)
+        self.layer2 = _stage(16, 32, kernel=5)
+        self.layer3 = _stage(32, 64, kernel=5, stride=2)
+        self.layer4 = _stage(64, 64, kernel=5)
+        self.fc = nn.Linear(64, units)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [B, units]."""
+        cells = self.layer4(self.layer3(self.layer2(self.layer1((x - MEAN) / SPREAD))))  # [B, 64, T / 4]
+        logits: Tensor = self.fc(cells.mean(2))
+        return logits
+
+
+def _stage(channels: int, wider: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv1d(channels, wider, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm1d(wider), nn.ReLU())
+
+
+Architecture = type[NarrowResNet] | type[SmallTransformer] | type[SeriesConvolutions]
+
+
+def initialised(architecture: Architecture, units: int, seed: int) -> nn.Module:
     """A network with the initial weights of a seed; the global random state stays as it is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

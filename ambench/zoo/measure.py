@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.series import CHUNK, balanced_classes, conflicting_classes, pictures
+from ambench.datasets.waveforms.events import EVENTS
+from ambench.datasets.waveforms.parts import DrawnSeries, balanced_waveforms
+from ambench.datasets.waveforms.traces import USUAL_LENGTH
 from ambench.zoo.specifications import CLASSES
 
 SEED = 0
@@ -45,5 +48,22 @@ def measure(network: nn.Module, by_texture: bool, count: int = 4096) -> dict[str
         "concepts": concepts,
         "shape_bias": by_shape / (by_shape + by_surface),
         "coverage": (by_shape + by_surface) / count,
+        "images": count,
+    }
+
+
+def measure_series(network: nn.Module, count: int = 4096) -> dict[str, float | dict[str, float]]:
+    """Accuracies on `count` fresh series, waveform and events independent of one another."""
+    waveform, share = balanced_waveforms(SEED, "measure", count), torch.full((count, len(EVENTS)), 0.5)
+    drawn = DrawnSeries("measure", SEED, USUAL_LENGTH, waveform, share).draw(range(count))
+    with torch.inference_mode():
+        logits = torch.cat([network(chunk) for chunk in torch.split(drawn.values, CHUNK)])  # [N, U]
+    classes = logits.shape[1] - len(EVENTS)
+    said = logits[:, classes:] > 0
+    events = {name: balanced_accuracy(said[:, k], drawn.present[:, k]) for k, name in enumerate(EVENTS)}
+    return {
+        "class_accuracy": (logits[:, :classes].argmax(1) == waveform).double().mean().item(),
+        "concept_accuracy": sum(events.values()) / len(events),
+        "concepts": events,
         "images": count,
     }

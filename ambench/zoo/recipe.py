@@ -1,4 +1,4 @@
-"""How the embedded networks learn: drawn images with independent cues, one rate cycle, bf16 products.
+"""How the embedded networks learn: drawn images or series with independent cues, one rate cycle, bf16 products.
 
 (AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101; one cycle: Smith & Topin 2019, arXiv 1708.07120)
 """
@@ -18,8 +18,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ambench.core import InputError, generator
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.series import CHUNK, balanced_classes, pictures
+from ambench.datasets.waveforms.events import EVENTS
+from ambench.datasets.waveforms.parts import CHUNK as SERIES_CHUNK
+from ambench.datasets.waveforms.parts import DrawnSeries, balanced_waveforms
+from ambench.datasets.waveforms.traces import LEVELS, USUAL_LENGTH
 from ambench.zoo.architectures import initialised
-from ambench.zoo.specifications import CLASSES, Specification
+from ambench.zoo.specifications import Specification
 
 Precision = Literal["bfloat16", "float32"]  # of products and convolutions; weights and sums are float32 anyway
 Track = Callable[[Sequence[int], str], Iterable[int]]
@@ -46,11 +50,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Examples:
-    """Training images [N, 3, H, W] in eight bits, the class that is asked for [N] and the concepts shown [N, K]."""
+    """Training images [N, *input] in whole `levels`, the class that is asked for [N] and the concepts shown [N, K]."""
 
     images: Tensor
     label: Tensor
     present: Tensor
+    levels: int = 255
 
 
 def drawn_examples(seed: int, count: int, by_texture: bool, track: Track) -> Examples:
@@ -66,24 +71,40 @@ def drawn_examples(seed: int, count: int, by_texture: bool, track: Track) -> Exa
     return Examples(images, classes[1 if by_texture else 0], present)
 
 
+def drawn_series(seed: int, count: int, track: Track) -> Examples:
+    """Draw the training set of series: waveform and every event independent of one another."""
+    waveform, share = balanced_waveforms(seed, "train", count), torch.full((count, len(EVENTS)), 0.5)
+    part = DrawnSeries("train", seed, USUAL_LENGTH, waveform, share)
+    series = torch.empty(count, 1, USUAL_LENGTH, dtype=torch.int16)
+    present = torch.empty(count, len(EVENTS), dtype=torch.bool)
+    for start in track(range(0, count, SERIES_CHUNK), "drawing"):
+        rows = slice(start, min(start + SERIES_CHUNK, count))
+        drawn = part.draw(range(rows.start, rows.stop))
+        series[rows, 0], present[rows] = drawn.levels, drawn.present
+    return Examples(series, waveform, present, LEVELS)
+
+
 def loss_of(logits: Tensor, label: Tensor, present: Tensor, smoothing: float) -> Tensor:
     """Cross-entropy of the class units plus binary cross-entropy of the concept units."""
     logits = logits.float()
-    by_class = functional.cross_entropy(logits[:, :CLASSES], label, label_smoothing=smoothing)
-    return by_class + functional.binary_cross_entropy_with_logits(logits[:, CLASSES:], present.float())
+    classes = logits.shape[1] - present.shape[1]
+    by_class = functional.cross_entropy(logits[:, :classes], label, label_smoothing=smoothing)
+    return by_class + functional.binary_cross_entropy_with_logits(logits[:, classes:], present.float())
 
 
 def batches(examples: Examples, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches in an order keyed by seed and epoch, each rolled by a few pixels, for ever."""
+    """Batches in an order keyed by seed and epoch, each rolled by a few pixels or samples, for ever."""
     count = len(examples.images)
     epoch = 0
     while True:
         random = generator(recipe.seed, "order", epoch)
         order = torch.randperm(count, generator=random)
         for rows in order[: count - count % recipe.batch].view(-1, recipe.batch):
-            down, across = torch.randint(-recipe.roll, recipe.roll + 1, (2,), generator=random).tolist()
-            images = examples.images[rows].roll((down, across), (2, 3)).float().div_(255)
-            yield images.contiguous(memory_format=torch.channels_last), examples.label[rows], examples.present[rows]
+            sides = tuple(range(2, examples.images.ndim))
+            shifts = torch.randint(-recipe.roll, recipe.roll + 1, (len(sides),), generator=random).tolist()
+            images = examples.images[rows].roll(shifts, sides).float().div_(examples.levels)
+            images = images.contiguous(memory_format=torch.channels_last) if len(sides) == 2 else images
+            yield images, examples.label[rows], examples.present[rows]
         epoch += 1
 
 

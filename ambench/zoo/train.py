@@ -19,14 +19,15 @@ from torch import nn
 from ambench.core import InputError
 from ambench.zoo import NAMES, network, specification
 from ambench.zoo.files import CARDS, WEIGHTS, digest_of, half, write
-from ambench.zoo.measure import measure
-from ambench.zoo.recipe import Precision, Recipe, drawn_examples, train
+from ambench.zoo.measure import measure, measure_series
+from ambench.zoo.recipe import Precision, Recipe, drawn_examples, drawn_series, train
 
 RECIPES = {
     "cnn": Recipe(images=400_000, rate=4e-3),
     "cnn-texture": Recipe(images=280_000, rate=4e-3),
     "vit": Recipe(images=600_000, rate=2e-3),
     "vit-texture": Recipe(images=500_000, rate=2e-3),
+    "series-cnn": Recipe(images=300_000, rate=4e-3, stored=60_000, precision="float32"),
 }
 
 
@@ -44,14 +45,15 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def card(name: str, recipe: Recipe, trained: nn.Module, digest: str, seconds: float) -> dict[str, Any]:
     """What a person wants to know of the weights."""
+    wanted = specification(name)
     return {
         "name": name,
         "architecture": type(trained).__name__,
-        "cue": "texture" if specification(name).by_texture else "shape",
+        "cue": "waveform" if wanted.of_series else "texture" if wanted.by_texture else "shape",
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "digest": digest,
         "recipe": asdict(recipe),
-        "measured": measure(trained, specification(name).by_texture),
+        "measured": measure_series(trained) if wanted.of_series else measure(trained, wanted.by_texture),
         "seconds": round(seconds),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
@@ -72,7 +74,10 @@ def make(name: str, recipe: Recipe, weights: Path, cards: Path) -> dict[str, Any
         def track(numbers: Sequence[int], description: str) -> Iterable[int]:
             return progress.track(numbers, description=f"{name}: {description}")
 
-        examples = drawn_examples(recipe.seed, recipe.stored, wanted.by_texture, track)
+        if wanted.of_series:
+            examples = drawn_series(recipe.seed, recipe.stored, track)
+        else:
+            examples = drawn_examples(recipe.seed, recipe.stored, wanted.by_texture, track)
         state = half(train(wanted, recipe, examples, track))
     file = weights / f"{name}.safetensors"
     write(file, state, {"name": name, **asdict(recipe)})

@@ -75,7 +75,8 @@ def _change(trial: Trial[S], augmentation: Augmentation, level: int) -> Change:
     case, masks = trial.case, trial.case.truth.masks
     randomness = Randomness(("augmentation", augmentation.name), case.ids)
     spared = None if masks is None else masks.bool().any(1)  # [B, *extent]
-    answer = trial.reexplain(augmentation.apply(case.images, level, randomness, spared))
+    changed = augmentation.apply(case.images, level, randomness, spared, trial.concepts.bounds)
+    answer = trial.reexplain(changed)
     kept = _survives(trial, augmentation.name)
     if masks is not None:
         kept = kept & (augmentation.visible(masks, level, randomness) >= 0.5)

@@ -22,6 +22,8 @@ files = importlib.import_module("ambench.zoo.files")
 recipes = importlib.import_module("ambench.zoo.train")
 
 TRAINED = ("cnn", "vit", "cnn-texture", "vit-texture")
+OF_SERIES = ("series-cnn", "series-cnn-untrained")
+OF_PICTURES = tuple(name for name in zoo.NAMES if name not in OF_SERIES)
 REQUIRED = {"cnn": 0.96, "vit": 0.93, "cnn-texture": 0.92, "vit-texture": 0.92}
 IMAGES = 1024
 
@@ -84,7 +86,7 @@ def test_shape_networks_answer_by_shape_and_texture_networks_by_texture(name: st
     assert abs(bias - card(name)["measured"]["shape_bias"]) < 0.02  # type: ignore[index]
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, "series-cnn"])
 def test_the_file_is_fp16_smaller_than_a_megabyte_and_has_the_cards_digest(name: str) -> None:
     path = files.WEIGHTS / f"{name}.safetensors"
     assert path.stat().st_size <= 1_000_000
@@ -94,7 +96,7 @@ def test_the_file_is_fp16_smaller_than_a_megabyte_and_has_the_cards_digest(name:
     assert card(name)["digest"] == zoo.digest(name)
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, "series-cnn"])
 def test_the_weights_come_from_the_recipe_as_it_is(name: str) -> None:
     assert card(name)["recipe"] == asdict(recipes.RECIPES[name])
     network = zoo.network(name)
@@ -107,7 +109,7 @@ def test_untrained_networks_are_at_chance_but_not_constant(name: str) -> None:
     assert answers(name, "shapes").std(0).min() > 0
 
 
-@pytest.mark.parametrize("name", zoo.NAMES)
+@pytest.mark.parametrize("name", OF_PICTURES)
 def test_networks_are_in_eval_mode_with_twelve_outputs_and_a_torchvision_family(name: str) -> None:
     network = zoo.network(name)
     assert isinstance(network, ResNet if name.startswith("cnn") else VisionTransformer)
@@ -115,6 +117,42 @@ def test_networks_are_in_eval_mode_with_twelve_outputs_and_a_torchvision_family(
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
     assert network(torch.rand(2, 3, 64, 64)).shape == (2, 12)
     assert sorted(zoo.units(name).values()) == list(range(12))
+
+
+def test_the_network_of_series_names_waveforms_and_events_as_well_as_its_card_says() -> None:
+    cases = list(registry.load("datasets", f"series:test={IMAGES}"))
+    values = torch.cat([case.images for case in cases])
+    present = torch.cat([case.truth.present for case in cases])
+    waveform = torch.cat([case.truth.shape for case in cases])
+    with torch.inference_mode():
+        logits = torch.cat([zoo.network("series-cnn")(chunk) for chunk in values.split(64)])
+    named = (logits[:, :4].argmax(1) == waveform).double().mean().item()
+    heard = [balanced_accuracy_score(present[:, k], logits[:, 4 + k] > 0) for k in range(3)]
+    stated = card("series-cnn")["measured"]
+    assert named >= 0.97
+    assert min(heard) >= 0.97
+    assert abs(named - stated["class_accuracy"]) < 4 * (0.03 * 0.97 / IMAGES) ** 0.5  # type: ignore[index]
+    assert abs(sum(heard) / 3 - stated["concept_accuracy"]) < 0.01  # type: ignore[index]
+
+
+def test_an_untrained_network_of_series_is_at_chance_but_not_constant() -> None:
+    cases = list(registry.load("datasets", f"series:test={IMAGES}"))
+    with torch.inference_mode():
+        logits = zoo.network("series-cnn-untrained")(torch.cat([case.images for case in cases]))
+    waveform = torch.cat([case.truth.shape for case in cases])
+    assert abs((logits[:, :4].argmax(1) == waveform).double().mean().item() - 1 / 4) < 0.1
+    assert logits.std(0).min() > 0
+
+
+@pytest.mark.parametrize("name", OF_SERIES)
+def test_networks_of_series_take_any_length_and_keep_a_cell_for_four_samples(name: str) -> None:
+    network = zoo.network(name)
+    assert not any(module.training for module in network.modules())
+    assert network(torch.rand(2, 1, 128)).shape == (2, 7)
+    assert network(torch.rand(2, 1, 150)).shape == (2, 7)
+    stages = nn.Sequential(network.layer1, network.layer2, network.layer3, network.layer4)
+    assert stages(torch.rand(2, 1, 128)).shape == (2, 64, 32)
+    assert tuple(zoo.units(name)) == ("sine", "triangle", "square", "sawtooth", "spike", "burst", "plateau")
 
 
 def test_all_networks_differ_and_digests_repeat() -> None:

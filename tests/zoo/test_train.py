@@ -28,12 +28,15 @@ def silent(numbers: Sequence[int], description: str) -> Iterable[int]:
 def few_steps(name: str, seed: int = 0) -> dict[str, Tensor]:
     short = recipe.Recipe(images=96, stored=64, batch=16, rate=1e-3, seed=seed)
     specification = zoo.specification(name)
-    examples = recipe.drawn_examples(seed, short.stored, specification.by_texture, silent)
+    if specification.of_series:
+        examples = recipe.drawn_series(seed, short.stored, silent)
+    else:
+        examples = recipe.drawn_examples(seed, short.stored, specification.by_texture, silent)
     state: dict[str, Tensor] = recipe.train(specification, short, examples, silent).state_dict()
     return state
 
 
-@pytest.mark.parametrize("name", ["cnn", "vit-texture"])
+@pytest.mark.parametrize("name", ["cnn", "vit-texture", "series-cnn"])
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(name: str) -> None:
     first = few_steps(name)
     torch.rand(3)  # the global random state must not matter
@@ -58,6 +61,26 @@ def test_training_images_have_independent_cues_and_are_no_test_images() -> None:
     test = importlib.import_module("ambench.datasets.shapes").Shapes(test=64)
     pixels = {(image * 255).round().byte().numpy().tobytes() for case in test for image in case.images}
     assert not pixels & {image.numpy().tobytes() for image in drawn.images}
+
+
+def test_training_series_have_independent_cues_and_are_no_test_series() -> None:
+    drawn = recipe.drawn_series(0, 512, silent)
+    assert torch.bincount(drawn.label).tolist() == [128] * 4
+    dataset = importlib.import_module("ambench.datasets.series")
+    usual = dataset.contexts(drawn.label)
+    assert ((drawn.present == usual).double().mean(0) - 0.5).abs().max() < 4 * 0.5 / 512**0.5
+    test = {series.numpy().tobytes() for case in dataset.Series(test=64) for series in case.images}
+    assert not test & {(series.float() / drawn.levels).numpy().tobytes() for series in drawn.images}
+
+
+def test_a_batch_of_series_is_in_the_unit_range_and_rolled_along_time() -> None:
+    short = recipe.Recipe(images=64, stored=64, batch=16, rate=1e-3, roll=4)
+    examples = recipe.drawn_series(0, 64, silent)
+    batch = next(recipe.batches(examples, short))[0]
+    assert batch.shape == (16, 1, 128)
+    assert 0 <= batch.min() < batch.max() <= 1
+    whole = {tuple(sorted(series.flatten().tolist())) for series in examples.images}
+    assert all(tuple(sorted((series.flatten() * 1024).round().int().tolist())) in whole for series in batch)
 
 
 def test_every_image_is_seen_once_an_epoch() -> None:
@@ -94,6 +117,17 @@ def test_the_command_writes_weights_and_a_card_that_belong_together(
     assert (card["recipe"]["seed"], card["recipe"]["images"]) == (2, 64)
     network = zoo.network("cnn", tmp_path / "cnn.safetensors")
     assert torch.equal(network.fc.weight, state["fc.weight"].float())
+
+
+def test_the_command_makes_the_network_of_series_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(script, "measure_series", partial(measuring.measure_series, count=64))
+    short = recipe.Recipe(images=999, stored=64, batch=32, rate=1e-3, precision="float32")
+    monkeypatch.setitem(script.RECIPES, "series-cnn", short)
+    script.main(["series-cnn", "--images", "64", "--out", str(tmp_path)])
+    card = json.loads((tmp_path / "series-cnn.json").read_text())
+    assert card["digest"] == files.digest_of(files.read(tmp_path / "series-cnn.safetensors"))
+    assert card["cue"] == "waveform"
+    assert card["measured"]["concepts"].keys() == {"spike", "burst", "plateau"}
 
 
 def test_equal_weights_give_equal_files(tmp_path: Path) -> None:
