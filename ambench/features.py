@@ -120,6 +120,12 @@ def reaches(model: Model, images: Tensor, targets: Tensor, layer: str) -> bool:
     return bool(_as_grid(model.at(layer), slope).any())
 
 
+def check_targets(model: Model, images: Tensor, targets: Tensor, logits: Tensor) -> None:
+    """Raise InputError unless targets are output units [B, T] of the logits [B, U]; for methods without gradients."""
+    _check_targets(images, targets)
+    _check_units(model, targets, logits)
+
+
 class Reader:
     """Reads some layers of images with the graph to them kept (None: the logits); for loops that change the images.
 
@@ -178,11 +184,7 @@ def _slopes(
     model: Model, answer: Tensor, targets: Tensor, tensors: list[Tensor], together: bool = True
 ) -> list[Tensor]:
     """Return the derivatives of the target logits to each of the tensors [B, T, …], from one backward or T."""
-    wrong = (targets < 0) | (targets >= answer.shape[1])
-    if wrong.any():
-        raise InputError(
-            f"{int(targets[wrong][0])} is not an output unit of model '{model.name}'; valid: 0 to {answer.shape[1] - 1}"
-        )
+    _check_units(model, targets, answer)
     totals = answer.gather(1, targets.to(answer.device)).sum(0)  # [T]; images do not mix
     if not totals.requires_grad:  # no tap lies on the way to the logits
         return [tensor.new_zeros(len(tensor), len(totals), *tensor.shape[1:]) for tensor in tensors]
@@ -244,6 +246,14 @@ def _check_targets(images: Tensor, targets: Tensor) -> None:
         dtype = str(targets.dtype).removeprefix("torch.")
         raise InputError(
             f"targets must be output units [B, T], int64, with B = {len(images)}, not {dtype} {list(targets.shape)}"
+        )
+
+
+def _check_units(model: Model, targets: Tensor, answer: Tensor) -> None:
+    wrong = (targets < 0) | (targets >= answer.shape[1])
+    if wrong.any():
+        raise InputError(
+            f"{int(targets[wrong][0])} is not an output unit of model '{model.name}'; valid: 0 to {answer.shape[1] - 1}"
         )
 
 

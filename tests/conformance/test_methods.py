@@ -55,6 +55,10 @@ VARIANTS = [
     "segmentation_cav:score=mean",
     "segmentation_cav:spatial=true",
     "gradcam:relu=false",
+    "gradcam_pp:relu=false",
+    "hirescam:relu=false",
+    "layercam:relu=false",
+    "xgradcam:relu=false",
     "integrated_gradients:steps=4,baseline=mean",
     "random_direction:pooling=none",
     "random_map:grid=pixel",
@@ -62,8 +66,10 @@ VARIANTS = [
 ]
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
+    "cam": {"transformer", "registered"},
     "deconvnet": WITH_GELU,
     "guided_backprop": WITH_GELU,
+    "guided_gradcam": WITH_GELU,
 }
 NAMES = sorted(registry.names("methods"))
 SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in NAMES] + VARIANTS)
