@@ -74,7 +74,7 @@ class _Head:
 
     def maps(self, targets: Tensor) -> Tensor:
         """Return each cell's logits [B, T, *cells]; of other heads' units, nonsense."""
-        units, places = (targets - self.first).clamp(0, len(self.weight) - 1).unique(return_inverse=True)
+        units, places = torch.unique((targets - self.first).clamp(0, len(self.weight) - 1), return_inverse=True)
         cells = explanations.cell_logits(self.grid, self.weight[units], self.bias[units])  # [B, units, *cells]
         return cells[torch.arange(len(targets), device=targets.device).unsqueeze(1), places]
 
