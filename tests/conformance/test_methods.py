@@ -44,6 +44,8 @@ QUICK = {  # settings that save time, or make do with few examples
 }
 VARIANTS = [
     "actmax:steps=6,parametrisation=pixel,objective=probability,restarts=2",
+    "attention_rollout:gradient=true",
+    "attention_rollout:heads=max",
     "cav:pooling=none",
     "cav:pooling=max",
     "cav:solver=svm",
@@ -66,6 +68,7 @@ VARIANTS = [
 ]
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
+    "attention_rollout": {"tiny", "swin"},
     "cam": {"transformer", "registered"},
     "deconvnet": WITH_GELU,
     "guided_backprop": WITH_GELU,
