@@ -46,7 +46,7 @@ def of(kind: Kind, plugin: Any) -> Sequence[Promise]:
         return (same_images_twice, examples_hold_no_test_image)
     if kind == "metrics":
         known = {name for name, value in vars(next(iter(Squares())).truth).items() if value is not None}
-        toy = "attribution" in plugin.families  # the oracle is no probe, and has no rivals
+        toy = "attribution" in plugin.families  # the oracle is no probe with rivals, and no synthesis
         judged = toy and plugin.reads is not Cost and plugin.better != "neither" and known.issuperset(plugin.needs)
         return (truth_beats_silence, stays_in_its_range) if judged else ()
     alone = (one_image_as_in_a_batch,) if isinstance(plugin, AttributionMethod) else ()

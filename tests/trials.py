@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import pixels
+import portrayed
 import torch
 from torch import Tensor, nn
 
@@ -118,11 +118,8 @@ def unlike(images: Tensor, asked: Case) -> Heatmaps:
 
 
 def portraits(rows: Sequence[int]) -> Trial[Any]:
-    """Some of twelve portraits of pure colours' neighbourhoods."""
-    made, asked = pixels.colours(12, 1), [k % 3 for k in range(12)]
-    judges = (pixels.linear(torch.eye(3), "judge"),)
-    source, pool = pixels.linear(torch.eye(3)), pixels.natural(pixels.colours(40))
-    return pixels.judged(made[list(rows)], [asked[row] for row in rows], pool, source, judges)
+    """Some of twelve portraits, four of each of three colours in turn."""
+    return portrayed.selected(portrayed.colours(), rows)
 
 
 # ------------------------------------------------------------------------------------------------ the protocol

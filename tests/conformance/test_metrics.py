@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import portrayed
 import pytest
 import torch
 import trials
@@ -17,13 +18,28 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from ambench import registry
-from ambench.core import Case, Cost, Heatmaps, InputError, Metric, Portraits, Predictions, Scores, Trial, Truth, Values
+from ambench.core import (
+    Case,
+    Cost,
+    Directions,
+    Heatmaps,
+    InputError,
+    Metric,
+    Portraits,
+    Predictions,
+    Scores,
+    Trial,
+    Truth,
+    Values,
+)
 
 EVERY = tuple(registry.names("metrics"))
 READS = {name: registry.find("metrics", name).reads for name in EVERY}
 OF_PROBES = tuple(name for name in EVERY if registry.find("metrics", name).families == ("probes",))  # own tests
 OF_IMAGES = tuple(name for name in EVERY if issubclass(READS[name], Scores) and name not in OF_PROBES)
 WHERE = tuple(name for name in OF_IMAGES if issubclass(READS[name], Heatmaps))
+OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits)
+OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's other restarts
 STEADY = tuple(name for name in OF_IMAGES if hasattr(registry.find("metrics", name), "changes"))  # robustness
 TRUTHFUL = tuple(name for name in OF_IMAGES if name not in STEADY and READS[name] is not Predictions)
 COUNT, EXTENT = 24, (8, 6)
@@ -39,6 +55,12 @@ def answer_for(name: str) -> trials.Answer:
 
 def said(name: str, asked: Case, answer: trials.Answer, **more: Any) -> Values:
     values = trials.judged(load(name), asked, answer, **more)
+    assert values is not None
+    return values
+
+
+def of_portraits(name: str, trial: Trial[Any]) -> Values:
+    values = load(name).score(trial)
     assert values is not None
     return values
 
@@ -111,12 +133,36 @@ def test_repeated_images_score_what_they_scored(name: str) -> None:
     assert same(rows_of(twice, range(COUNT, 2 * COUNT)), whole, exactly)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if READS[name] is Portraits])
+@pytest.mark.parametrize("name", OF_PORTRAITS)
 def test_a_portraits_value_does_not_depend_on_its_neighbours(name: str) -> None:
-    whole = load(name).score(trials.portraits(range(12)))
-    order = [7, 2, 11, 0]
-    part = load(name).score(trials.portraits(order))
-    assert same(part, rows_of(whole, order), exactly=True)
+    whole = of_portraits(name, trials.portraits(range(12)))
+    units = [7, 2, 11, 1, 5, 10, 8, 4]  # all restarts of two of the three
+    for order in (units,) if name in OF_RESTARTS else (units, [7, 2, 11, 0]):
+        part = of_portraits(name, trials.portraits(order))
+        assert same(part, rows_of(whole, order), exactly=True)
+    assert whole.defined.all()
+    assert len(set(whole.values.flatten().tolist())) > 1
+
+
+@pytest.mark.parametrize("name", OF_PORTRAITS)
+def test_a_portrait_may_seek_a_direction_that_is_its_unit(name: str) -> None:
+    model = replace(
+        portrayed.toy.network(), classes=()
+    )  # without classes a unit has no rivals, as a direction has none
+    direction = Directions(torch.eye(3), torch.zeros(3), "features")  # of a colour's unit, whose logit is 40 times - 2
+    unit, sought = (of_portraits(name, portrayed.colours(model, seeks)) for seeks in (None, direction))
+    assert same(sought, unit, exactly=False)
+
+
+@pytest.mark.parametrize("name", OF_PORTRAITS)
+def test_dead_portraits_are_counted_and_their_pictures_do_not_matter(name: str) -> None:
+    trial, alive = portrayed.colours(), torch.arange(12) % 4 != 1
+    dead = replace(trial, explanation=replace(trial.explanation, alive=alive))
+    other = trial.case.images.where(alive[:, None, None, None], trial.case.images.flip(1) / 2)
+    case, portraits = replace(trial.case, images=other), replace(dead.explanation, images=other)
+    values = of_portraits(name, dead)
+    assert same(of_portraits(name, replace(dead, case=case, explanation=portraits, shared={})), values, exactly=True)
+    assert torch.equal(values.flat[:, 0], ~alive)
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)

@@ -1,0 +1,55 @@
+"""How fast the power of pictures or series falls with frequency."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+BANDS = 8
+SHORTEST = 8  # pixels of a side, below which there are too few bands for a line
+
+
+def slopes(images: Tensor) -> Tensor:
+    """Return the slope [B] of log power on log frequency of inputs [B, C, *extent]; NaN for flat or small ones.
+
+    The channels' mean, under a Hann window, is taken apart into waves; their mean power in up to eight bands of equal
+    width in log frequency, from two waves a side to the shortest that there are, is fitted by a straight line.
+
+    >>> noise = torch.rand(64, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    >>> bool(slopes(noise).mean().abs() < 0.1)  # noise has the same power everywhere
+    True
+    """
+    extent = images.shape[2:]
+    if min(extent, default=0) < SHORTEST:
+        return torch.full((len(images),), math.nan, dtype=torch.float64, device=images.device)
+    grey = images.double().mean(1)  # [B, *extent]
+    window = torch.ones((), dtype=grey.dtype, device=grey.device)
+    for side in extent:
+        window = window[..., None] * torch.hann_window(side, periodic=False, dtype=grey.dtype, device=grey.device)
+    axes = tuple(range(1, grey.ndim))
+    mean = (window * grey).sum(axes, keepdim=True) / window.sum().clamp_min(1e-12)
+    waves = torch.fft.fftn(window * (grey - mean), dim=axes).abs() ** 2
+    logs, frequencies = _bands(waves.flatten(1), _frequencies(extent).to(grey).flatten(), min(extent))
+    centred = frequencies - frequencies.mean()
+    slope = (logs * centred).sum(1) / (centred**2).sum()
+    flat = (grey - mean).flatten(1).abs().amax(1) < 1e-6
+    return slope.masked_fill(flat, math.nan)
+
+
+def _frequencies(extent: tuple[int, ...]) -> Tensor:
+    """Return each wave's frequency [*extent] in waves a pixel, whatever its direction."""
+    axes = [torch.fft.fftfreq(side, dtype=torch.float64) for side in extent]
+    return torch.stack(torch.meshgrid(axes, indexing="ij")).norm(dim=0)
+
+
+def _bands(power: Tensor, frequency: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return log mean power [B, bands] and log mean frequency [bands] of the bands that hold any wave."""
+    edges = torch.logspace(math.log10(2 / side), math.log10(0.5), BANDS + 1, dtype=torch.float64)
+    edges[0], edges[-1] = edges[0] * (1 - 1e-9), edges[-1] * (1 + 1e-9)
+    band = torch.bucketize(frequency, edges.to(frequency))  # 0 below the first, BANDS + 1 above the last
+    members = [(band == number).nonzero().flatten() for number in range(1, BANDS + 1)]
+    held = [rows for rows in members if len(rows)]
+    logs = torch.stack([power[:, rows].mean(1).clamp_min(1e-300).log() for rows in held], 1)
+    return logs, torch.stack([frequency[rows].log().mean() for rows in held])
