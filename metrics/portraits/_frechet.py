@@ -19,7 +19,8 @@ def distance(one: Tensor, other: Tensor) -> Tensor:
     middle = torch.linalg.eigvalsh(root @ _covariance(other) @ root)  # those of A B
     means = (one.mean(0) - other.mean(0)).square().sum()
     traces = one.var(0).sum() + other.var(0).sum() - 2 * middle.clamp_min(0).sqrt().sum()
-    return (means + traces).clamp_min(0)
+    found: Tensor = (means + traces).clamp_min(0)
+    return found
 
 
 def _covariance(points: Tensor) -> Tensor:
@@ -30,4 +31,5 @@ def _covariance(points: Tensor) -> Tensor:
 def _root(matrix: Tensor) -> Tensor:
     """Return the symmetric square root of a covariance."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return root

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +37,7 @@ def stand_ins(trial: Trial[Portraits]) -> tuple[Trial[Portraits], Tensor]:
             images[row] = trial.concepts.images[ranked[concept][place]]
     case = Case(images, trial.case.targets, trial.case.truth, trial.case.ids)
     portraits = replace(trial.explanation, images=images, alive=torch.ones_like(trial.explanation.alive))
-    shared = {"natural sought": natural_sought(trial)}  # the rest is about the portraits
+    shared: dict[Hashable, Any] = {"natural sought": natural_sought(trial)}  # the rest is about the portraits
     return replace(trial, case=case, explanation=portraits, shared=shared), torch.tensor(there, device=images.device)
 
 

@@ -33,9 +33,9 @@ def slopes(images: Tensor) -> Tensor:
     waves = torch.fft.fftn(window * (grey - mean), dim=axes).abs() ** 2
     logs, frequencies = _bands(waves.flatten(1), _frequencies(extent).to(grey).flatten(), min(extent))
     centred = frequencies - frequencies.mean()
-    slope = (logs * centred).sum(1) / (centred**2).sum()
-    flat = (grey - mean).flatten(1).abs().amax(1) < 1e-6
-    return slope.masked_fill(flat, math.nan)
+    slope: Tensor = (logs * centred).sum(1) / (centred**2).sum()
+    slope[(grey - mean).flatten(1).abs().amax(1) < 1e-6] = math.nan  # flat
+    return slope
 
 
 def _frequencies(extent: tuple[int, ...]) -> Tensor:

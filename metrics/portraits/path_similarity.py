@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -42,9 +42,10 @@ class PathSimilarity(Metric[Portraits]):
     use, has a high activation and a low value here.
 
     `measure` specificity takes from each mean that with as many images that do not show the concept: it asks for what
-    sets the concept apart, and counts only layers where natural images are set apart by at least .1; similarity counts
-    layers where they agree by .1. A portrait whose natural images reach that nowhere, or fewer than two of which show
-    the concept, is undefined; features that are all equal, and dead portraits, score 0, as unrelated images do.
+    sets the concept apart, so that another concept's portrait scores 0 or less, and counts only layers where natural
+    images are set apart by at least .1; similarity counts layers where they agree by .1. A portrait whose natural
+    images reach that nowhere, or fewer than two of which show the concept, is undefined; features that are all equal,
+    and dead portraits, score 0, as unrelated images do.
 
     `layers` names the layers; without, there are at most `stages`, evenly spread up to the model's own layer, or to the
     one whose direction the portraits seek: layer1 to layer4 of a residual network.
@@ -117,7 +118,8 @@ class PathSimilarity(Metric[Portraits]):
         ways = trial.share(
             ("natural path", name, self.cells, tuple(rows.tolist())), lambda: self._path(trial, rows, name)
         )
-        references, held_out, others = ways.split([len(part) for part in vars(examples).values()])
+        first, second = len(examples.references), len(examples.references) + len(examples.held_out)
+        references, held_out, others = ways[:first], ways[first:second], ways[second:]
         made, natural = likeness(ranks, references), likeness(held_out, references).mean()
         if self.measure == "specificity":
             if not len(others):
@@ -152,9 +154,13 @@ def coarse(grid: Tensor, cells: int) -> Tensor:
     >>> coarse(torch.arange(8.0).view(1, 1, 8), 4).tolist()
     [[0.5, 2.5, 4.5, 6.5]]
     """
-    pools = {1: F.adaptive_avg_pool1d, 2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
-    sides = grid.shape[2:]
-    return pools[len(sides)](grid, [min(cells, side) for side in sides]).flatten(1) if sides else grid
+    pools: dict[int, Callable[..., Tensor]] = {
+        1: F.adaptive_avg_pool1d,
+        2: F.adaptive_avg_pool2d,
+        3: F.adaptive_avg_pool3d,
+    }
+    sides = [min(cells, side) for side in grid.shape[2:]]
+    return pools[len(sides)](grid, sides).flatten(1) if sides else grid
 
 
 def _ranks(values: Tensor) -> Tensor:

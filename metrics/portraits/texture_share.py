@@ -109,7 +109,7 @@ def shuffled(images: Tensor, grid: int, order: Tensor) -> Tensor:
     inside = (..., slice(top, top + grid * height), slice(left, left + grid * width))
     patches = images[inside].reshape(count, channels, grid, height, grid, width).transpose(3, 4).flatten(2, 3)
     order = order.to(images.device)[:, None, :, None, None]
-    moved = patches.take_along_dim(order, 2).unflatten(2, (grid, grid)).transpose(3, 4)
+    moved = patches.take_along_dim(order, 2).reshape(count, channels, grid, grid, height, width).transpose(3, 4)
     changed = images.clone()
     changed[inside] = moved.reshape(count, channels, grid * height, grid * width)
     return changed
