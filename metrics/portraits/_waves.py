@@ -33,7 +33,7 @@ def slopes(images: Tensor) -> Tensor:
     waves = torch.fft.fftn(window * (grey - mean), dim=axes).abs() ** 2
     logs, frequencies = _bands(waves.flatten(1), _frequencies(extent).to(grey).flatten(), min(extent))
     centred = frequencies - frequencies.mean()
-    slope: Tensor = (logs * centred).sum(1) / (centred**2).sum()
+    slope = (logs * centred).sum(1) / centred.square().sum()
     slope[(grey - mean).flatten(1).abs().amax(1) < 1e-6] = math.nan  # flat
     return slope
 
@@ -41,7 +41,7 @@ def slopes(images: Tensor) -> Tensor:
 def _frequencies(extent: tuple[int, ...]) -> Tensor:
     """Return each wave's frequency [*extent] in waves a pixel, whatever its direction."""
     axes = [torch.fft.fftfreq(side, dtype=torch.float64) for side in extent]
-    return torch.stack(torch.meshgrid(axes, indexing="ij")).norm(dim=0)
+    return torch.stack(torch.meshgrid(axes, indexing="ij")).square().sum(0).sqrt()
 
 
 def _bands(power: Tensor, frequency: Tensor, side: int) -> tuple[Tensor, Tensor]:

@@ -96,8 +96,8 @@ class Naturalness(Metric[Portraits]):
 
 def _with_noise(trial: Trial[Portraits]) -> Trial[Portraits]:
     """Return the trial with uniform noise in the place of dead portraits."""
-    images, dead = trial.case.images, ~trial.explanation.alive
-    noise = Randomness(("naturalness",), trial.case.ids).uniform(*images.shape[1:]).to(images)
+    images, dead, (low, high) = trial.case.images, ~trial.explanation.alive, trial.concepts.bounds
+    noise = low + (high - low) * Randomness(("naturalness",), trial.case.ids).uniform(*images.shape[1:]).to(images)
     images = torch.where(dead.view(-1, *[1] * (images.ndim - 1)), noise, images)
     return replace(trial, case=replace(trial.case, images=images))
 

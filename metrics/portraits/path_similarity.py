@@ -9,11 +9,11 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from scipy.stats import rankdata
 from torch import Tensor
 
 from ambench import features
 from ambench.core import Better, InputError, Metric, Model, Portraits, Trial, Values
+from ambench.correlation import mid_ranks
 
 from ._natural import layer_of, strongest
 from ._stages import stages
@@ -142,7 +142,7 @@ def paths(model: Model, images: Tensor, names: Sequence[str], cells: int) -> dic
     The product of two rows is Spearman's rank correlation; all zero where the features are all equal.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    for chunk in images.split(CHUNK):
+    for chunk in torch.split(images, CHUNK):
         for name, grid in features.read(model, chunk, names).items():
             parts[name].append(_ranks(coarse(grid, cells)))
     return {name: torch.cat(ranks) for name, ranks in parts.items()}
@@ -164,5 +164,5 @@ def coarse(grid: Tensor, cells: int) -> Tensor:
 
 
 def _ranks(values: Tensor) -> Tensor:
-    ranks = torch.as_tensor(rankdata(values.cpu().numpy(), axis=1), dtype=torch.float64, device=values.device)
+    ranks = mid_ranks(values)
     return F.normalize(ranks - ranks.mean(1, keepdim=True), dim=1)

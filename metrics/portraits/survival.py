@@ -96,7 +96,7 @@ class Survival(Metric[Portraits]):
         drawn: list[tuple[Tensor, Tensor]] = []
         for draw in range(self.draws):
             randomness = Randomness(("augmentation", augmentation.name, draw), trial.case.ids)
-            changed = augmentation.apply(trial.case.images, level, randomness)
+            changed = augmentation.apply(trial.case.images, level, randomness, bounds=trial.concepts.bounds)
             again = bool(drawn) and torch.equal(changed, drawn[0][0])
             drawn.append(drawn[0] if again else (changed, self._wins(trial, changed)))
         return torch.stack([won for _, won in drawn]).mean(0)

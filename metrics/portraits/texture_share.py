@@ -93,8 +93,10 @@ class TextureShare(Metric[Portraits]):
 
     def _outline(self, trial: Trial[Portraits]) -> Tensor:
         blur, nothing = augmentations.find("blur"), Randomness((), trial.case.ids)
+        images, bounds = trial.case.images, trial.concepts.bounds
         blurs = [replace(blur, strengths=(deviation,)) for deviation in self.deviations]
-        return torch.stack([_kept(trial, one.apply(trial.case.images, 0, nothing)) for one in blurs]).mean(0)
+        changes = [one.apply(images, 0, nothing, bounds=bounds) for one in blurs]
+        return torch.stack([_kept(trial, changed) for changed in changes]).mean(0)
 
 
 def shuffled(images: Tensor, grid: int, order: Tensor) -> Tensor:

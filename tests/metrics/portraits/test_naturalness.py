@@ -209,6 +209,15 @@ def test_a_dead_portrait_is_judged_as_noise(measure: str) -> None:
     assert torch.equal(values.values[::2], naturalness(square(natural[::2], natural), measure=measure).values)
 
 
+def test_noise_has_the_bounds_of_the_inputs() -> None:
+    natural = 40 * fields(1.0, (32, 32), 40).repeat(1, 3, 1, 1) - 20
+    trial = square(natural[:20], natural, [False] * 20)
+    trial = replace(trial, concepts=replace(trial.concepts, bounds=(-20.0, 20.0)))
+    noise = 40 * torch.rand(200, 3, 32, 32, generator=torch.Generator().manual_seed(3), dtype=torch.float64) - 20
+    values, of_noise = (naturalness(one).values[:, 0].numpy() for one in (trial, square(noise, natural)))
+    assert ks_2samp(values, of_noise).pvalue > 0.01
+
+
 @pytest.mark.parametrize("measure", ["features", "percentile", "spectrum", "frechet"])
 def test_without_four_natural_images_there_is_no_value(measure: str) -> None:
     metric = registry.load("metrics", f"naturalness:measure={measure}")
