@@ -157,7 +157,8 @@ class Forward:
 
 
 def _check_images(model: Model, images: Tensor) -> None:
-    if images.ndim != len(model.input_shape) + 1 or not images.is_floating_point():
+    channels = images.shape[1:2] == model.input_shape[:1] or len(model.input_shape) < 2
+    if images.ndim != len(model.input_shape) + 1 or not channels or not images.is_floating_point():
         raise InputError(
             f"model '{model.name}' takes floating-point inputs [B, {', '.join(map(str, model.input_shape))}], "
             f"not {str(images.dtype).removeprefix('torch.')} {list(images.shape)}"

@@ -1,4 +1,4 @@
-"""Networks small enough to try everything on: convolutional, with a class token, with five prefix tokens, shifted windows."""
+"""Networks small enough to try everything on: convolutions, a class token, five prefix tokens, shifted windows, series."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ class Convolutional(nn.Module):
         if self.kind == "module":
             return getattr(self, f"relu{number}")(x)
         return F.relu(x, inplace=self.kind == "in-place")
+
+
+class Temporal(nn.Module):
+    """Two convolutions over time, average over cells, five units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(1, 6, 5, stride=2, padding=2)
+        self.conv2 = nn.Conv1d(6, 7, 3, stride=2, padding=1)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        self.fc = nn.Linear(7, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.relu2(self.conv2(self.relu1(self.conv1(x)))).mean(2))
 
 
 class Registered(nn.Module):
@@ -89,6 +103,11 @@ def swin() -> nn.Module:
 def cnn(relu: str = "module", channels: int = 3, shape: tuple[int, int] = (16, 16)) -> Model:
     network = seeded(lambda: Convolutional(relu, channels))
     return wrap(network, "tiny", input_shape=(channels, *shape))
+
+
+def series(length: int = 24) -> Model:
+    names = ("pairs", "second", "third", "dark", "fours")  # three of them are concepts of the conformance tests
+    return wrap(seeded(Temporal), "series", input_shape=(1, length), names=names)
 
 
 def every() -> dict[str, Model]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ambench import features
-from ambench.core import InputError
+from ambench.core import InputError, Skipped
 
 from ._ascent import Ascended, Ascent
 from ._climbing import Eye, Images
@@ -59,7 +59,7 @@ class Maco(GradientSynthesis):
         """Return phases behind the magnitudes of the contrast images."""
         shape = scene.model.input_shape
         if len(shape) != 3:
-            raise InputError(f"maco draws pictures [C, H, W], and model '{scene.model.name}' takes {list(shape)}")
+            raise Skipped(f"maco draws pictures [C, H, W], and model '{scene.model.name}' takes {list(shape)}")
         found = len(scene.concepts) > 0
         return Phases(shape, magnitudes(scene.contrast.double()) if found else usual_magnitudes(shape))
 

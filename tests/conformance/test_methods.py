@@ -40,6 +40,7 @@ QUICK = {  # settings that save time, or make do with few examples
     "cured_cav": "fewest=5,most_alike=1",
     "fp_cav": "fewest=5",
     "integrated_gradients": "steps=4",
+    "sequence_dreaming": "steps=6,smooth_every=2,restart_every=4",
     "tcav": "refits=3",
 }
 VARIANTS = [
@@ -65,6 +66,8 @@ VARIANTS = [
     "random_direction:pooling=none",
     "random_map:grid=pixel",
     "saliency:mode=signed",
+    "sequence_dreaming:mode=centred,steps=6,centre_weight=1,restarts=2",
+    "sequence_dreaming:mode=border,steps=6,smoothing=gaussian,smooth_every=2",
 ]
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
@@ -73,11 +76,13 @@ UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has
     "deconvnet": WITH_GELU,
     "guided_backprop": WITH_GELU,
     "guided_gradcam": WITH_GELU,
+    "maco": {"series"},
+    "sequence_dreaming": {"tiny", *WITH_GELU},
 }
 NAMES = sorted(registry.names("methods"))
 SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in NAMES] + VARIANTS)
-MODELS = networks.every()
-FEW = ("in-place", "transformer")
+MODELS = networks.every() | {"series": networks.series()}
+FEW = ("in-place", "transformer", "series")
 COUNT = 7
 EXAMPLES = 48
 UNITS = (3, 0, 4)
@@ -119,9 +124,10 @@ class Question:
         number = torch.arange(EXAMPLES)[:, None]
         present = number // torch.tensor([1, 2, 4]) % 2 == 0
         examples[present[:, 0]] *= 0.5
-        masks = torch.rand(EXAMPLES, 3, *model.input_shape[1:], generator=torch.Generator().manual_seed(2)) < 0.5
+        extent = model.input_shape[1:]
+        masks = torch.rand(EXAMPLES, 3, *extent, generator=torch.Generator().manual_seed(2)) < 0.5
         masks[:, :, 0] = True  # on a row of every picture, so that no concept is nowhere
-        masks &= present[:, :, None, None]
+        masks &= present.view(EXAMPLES, 3, *[1] * len(extent))
         contexts = number // torch.tensor([2, 4, 1]) % 2 == 0
         ids = tuple(f"example-{i}" for i in range(EXAMPLES))
         concepts = Concepts(("dark", "pairs", "fours"), examples, present, masks, ids, contexts=contexts)
@@ -151,7 +157,7 @@ def fits(spec: str, model: Model) -> bool:
 
 def at_home(spec: str, name: str) -> Model:
     """The network of this name, or another that the method fits."""
-    return next(MODELS[other] for other in (name, "transformer", "module") if fits(spec, MODELS[other]))
+    return next(MODELS[other] for other in (name, "transformer", "module", "series") if fits(spec, MODELS[other]))
 
 
 def ask(spec: str, question: Question) -> Portraits | Directions | Scores:
@@ -227,7 +233,7 @@ def test_a_method_returns_its_kind_with_shapes_and_finite_numbers(spec: str, nam
         grid = model.at(answer.layer).as_grid
         assert callable(grid)
         assert answer.vectors.shape[0] == 3
-        assert answer.vectors.ndim == (2 if answer.pooling != "none" else 4)
+        assert answer.vectors.ndim == (2 if answer.pooling != "none" else 1 + len(model.input_shape))
         assert answer.bias.shape == (3,)
         lengths = answer.vectors.flatten(1).norm(dim=1)
         assert ((lengths - 1).abs() < 1e-5).logical_or(lengths == 0).all()
@@ -547,7 +553,7 @@ def test_nan_stays_in_its_image_and_is_not_hidden(spec: str, name: str) -> None:
     question = Question.about(MODELS[name])
     plain = ask(spec, question)
     broken = replace(question, images=question.images.clone())
-    broken.images[2, 0, 3, 3] = torch.nan
+    broken.images[2, 0].flatten()[3] = torch.nan
     answer = ask(spec, broken)
     others = [0, 1, 3, 4, 5, 6]
     assert isinstance(answer, Scores)
@@ -576,7 +582,7 @@ def column(spec: str, question: Question) -> Tensor:
 
 
 def test_as_many_methods_as_columns() -> None:
-    questions = [Question.about(MODELS[name]) for name in ("transformer", "module")]
+    questions = [Question.about(MODELS[name]) for name in ("transformer", "module", "series")]
     compared = set()
     for question in questions:
         columns = {spec: column(spec, question) for spec in SPECS if fits(spec, question.model)}
@@ -590,7 +596,7 @@ def test_as_many_methods_as_columns() -> None:
 def test_masks_reach_only_those_who_say_so(spec: str) -> None:
     question = Question.about(at_home(spec, "module"))
     assert question.concepts.masks is not None
-    other = replace(question.concepts, masks=question.concepts.masks.flip(3))
+    other = replace(question.concepts, masks=question.concepts.masks.flip(-1))
     assert differ(ask(spec, replace(question, concepts=other)), ask(spec, question)) == (
         "mask" in method(spec).supervision
     )
