@@ -33,8 +33,8 @@ class SequenceDreaming(SynthesisMethod):
 
     Between steps, outside the gradient, values are kept between the least and the greatest of the examples; every
     `smooth_every` steps the series is smoothed (`exponential` with `alpha` on the new value, a moving `average` of
-    `width`, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with `sigma` and stirred
-    instead. `rate` of Adam and the stirring are shares of that range. Each unit gets `restarts` series.
+    `width`, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with `sigma` and
+    stirred instead. `rate` of Adam and the stirring are shares of that range. Each unit gets `restarts` series.
 
     >>> SequenceDreaming().supervision, SequenceDreaming(mode="centred").supervision
     ('contrast images', 'concept images')
