@@ -53,6 +53,7 @@ VARIANTS = [
     "cav:solver=sgd",
     "cav:solver=ridge",
     "combination_cav:variant=joint",
+    "dataset_examples:examples=2,crop=1",
     "fp_cav:hard_negatives=true,fewest=5",
     "pattern_cav:pooling=none",
     "segmentation_cav:score=mean",
@@ -224,7 +225,7 @@ def test_a_method_returns_its_kind_with_shapes_and_finite_numbers(spec: str, nam
     model, answer = question.model, ask(spec, question)
     assert all(value.isfinite().all() for value in tensors(answer).values())
     if isinstance(answer, Portraits):
-        count = len(UNITS) * getattr(method(spec), "restarts", 1)
+        count = len(UNITS) * getattr(method(spec), "restarts", getattr(method(spec), "examples", 1))
         assert answer.images.shape == (count, *model.input_shape)
         assert answer.units.tolist() == [unit for unit in UNITS for _ in range(count // len(UNITS))]
         assert answer.alive.shape == (count,)
