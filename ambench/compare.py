@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -125,9 +126,15 @@ def _refusal(base: Record, run: Record) -> str | None:
         return f"revision {base.revision} of {base.dataset} in the base, {run.revision} in the run"
     if base.metric_version != run.metric_version:
         return f"version {base.metric_version} of {base.metric} in the base, {run.metric_version} in the run"
-    if base.metric_settings != run.metric_settings:
+    if _set_apart(base, run):
         return f"{base.metric} was set to {base.metric_settings} in the base, to {run.metric_settings} in the run"
     return None
+
+
+def _set_apart(base: Record, run: Record) -> bool:
+    """Whether a setting of both metrics differs; one that a metric gained stands at its default."""
+    one, other = json.loads(base.metric_settings), json.loads(run.metric_settings)
+    return any(one[name] != other[name] for name in one.keys() & other.keys())
 
 
 # ------------------------------------------------------------------------------------------------ quality

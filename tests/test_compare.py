@@ -182,6 +182,23 @@ def test_a_new_setting_is_compared_where_the_method_is_alone(tmp_path: Path) -> 
     assert [change.fate for change in verdict.changes] == ["worse"]
 
 
+@pytest.mark.parametrize(("before", "after", "same"), [("{}", '{"new": 1}', True), ('{"k": 1}', '{"k": 2}', False)])
+def test_a_setting_that_a_metric_gained_is_at_its_default_one_that_changed_is_another_question(
+    tmp_path: Path, before: str, after: str, same: bool
+) -> None:
+    plain = cell(Plan("a", metrics=("iou", "hard_accuracy")))
+    one, other = (
+        replace(
+            plain,
+            records=[replace(row, metric_settings=said if row.metric == "iou" else "{}") for row in plain.records],
+        )
+        for said in (before, after)
+    )
+    verdict = compare(results(tmp_path / "base", [], one), results(tmp_path / "run", [], other))
+    assert ("iou" in {change.base.metric for change in verdict.changes}) == same
+    assert len(verdict.refused) == (0 if same else 1)
+
+
 def test_methods_of_one_name_are_told_apart_by_their_settings(tmp_path: Path) -> None:
     wide = replace(cell(Plan("a", metrics=("iou",), settings='{"k": 1}')), id="one")
     deep = replace(cell(Plan("a", metrics=("iou",), settings='{"k": 2}', level=0.7)), id="two")
