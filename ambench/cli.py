@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from ambench.results import Results
     from ambench.suite import Suite
 
@@ -44,6 +46,29 @@ class By(StrEnum):
     model = "model"
     metric = "metric"
     method = "method"
+
+
+class Aggregate(StrEnum):
+    """How the probabilities of several classes become one category's."""
+
+    mean = "mean"
+    sum = "sum"
+    max = "max"
+
+
+class Observed(StrEnum):
+    """What a row of decisions may be."""
+
+    observer = "observer"
+    category = "category"
+    pair = "pair"
+
+
+class Plain(StrEnum):
+    """How a table of decisions can be written."""
+
+    text = "text"
+    csv = "csv"
 
 
 @app.command()
@@ -165,17 +190,35 @@ def check(
 
 @app.command()
 def shape_bias(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.csv …", help="One row for each trial.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE.csv …]", help="One row for each trial; or folders of files.")
+    ] = None,
+    models: Annotated[str | None, typer.Option(metavar="NAME,…", help="Networks that answer as well.")] = None,
+    stimuli: Annotated[
+        Path | None, typer.Option(help="The folder of pictures like cat3-dog2.png that they see.")
+    ] = None,
+    aggregate: Annotated[
+        Aggregate, typer.Option(help="How ImageNet's classes become the sixteen categories.")
+    ] = Aggregate.mean,
+    by: Annotated[Observed | None, typer.Option(help="One table alone, with all its columns.")] = None,
+    format: Annotated[Plain, typer.Option(help="How that table is written.")] = Plain.text,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.")] = "cpu",
 ) -> None:
     """Print the shape bias of every observer in decision files of the published psychophysics schema, and pooled.
+
+    Then that of each category, and how consistent any two observers' errors are. Networks may take part as observers.
 
     \b
     Examples:
       ambench shape-bias decisions/*.csv
+      ambench shape-bias decisions --by pair --format csv
+      ambench shape-bias --models torchvision:squeezenet1_0@weights.safetensors --stimuli cue_conflict
     """
-    from ambench.decisions import shape_bias_table
+    from ambench.observers import report, table_of
+    from ambench.psychophysics import trials_of
 
-    typer.echo(shape_bias_table(files).to_string(index=False))
+    trials = trials_of(files or [], _networks(models, stimuli, aggregate, device))
+    typer.echo(report(trials) if by is None else table_of(trials, by.value, format.value))
 
 
 @app.command()
@@ -212,6 +255,19 @@ def _outline(suite: Suite) -> None:
     from ambench.evaluation import planned
 
     typer.echo(outline(planned(suite)))
+
+
+def _networks(models: str | None, stimuli: Path | None, aggregate: Aggregate, device: str) -> list[DataFrame]:
+    """Return the answers of some networks to the stimuli of a folder."""
+    if models is None and stimuli is None:
+        return []
+    from ambench.core import InputError
+    from ambench.observer import network_trials
+    from ambench.suite import split_names
+
+    if models is None or stimuli is None:
+        raise InputError("networks answer to stimuli: name both, with --models and --stimuli")
+    return [network_trials(name, stimuli, aggregate.value, device) for name in split_names(models)]
 
 
 def _run(suite: Suite, out: Path | None, jobs: int | None, quiet: bool) -> None:

@@ -1,24 +1,20 @@
-"""Shape bias from files of single decisions, of people or networks (Geirhos et al. 2019, arXiv 1811.12231)."""
+"""Shape bias from single decisions of people or networks (Geirhos et al. 2019, arXiv 1811.12231)."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Hashable, Sequence
-from importlib.resources import files
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ambench.clusters import FEWEST
-from ambench.core import InputError, nearest
+from ambench.clusters import FEWEST, Floats, ratio
+from ambench.psychophysics import NO_ANSWER, read_trials
 from ambench.resampling import bca, resampled_means
 
-NEEDED = ("subj", "session", "trial", "object_response", "category", "condition", "imagename")
-NO_ANSWER = "na"
 POOLED = "pooled"
-_STIMULUS = r"(?:^|_)(?P<exemplar>(?P<shape>[a-z]+)\d+)(?:-(?P<texture>[a-z]+)\d+)?\.(?:png|jpe?g)$"
+Interval = tuple[float | None, float | None]
 
 
 def shape_bias_table(paths: Sequence[str | Path], seed: int = 0) -> pd.DataFrame:
@@ -30,8 +26,10 @@ def shape_bias_table(paths: Sequence[str | Path], seed: int = 0) -> pd.DataFrame
     - group (the files' folder), observer, condition; observers, trials: how many;
     - conflicts: trials whose shape and texture differ; what follows counts these, `accuracy` excepted;
     - shape, texture, other: answers that name the one, the other, neither; no_answer: those of `other` that are `na`;
-    - shape_bias = shape / (shape + texture); ci_low, ci_high: its 95 % BCa interval (clusters are observers if pooled,
-      else shape exemplars; none below 5); category_mean, observer_mean: the mean of each category's or observer's own;
+    - shape_bias = shape / (shape + texture) over all trials, the pooled estimator; ci_low, ci_high: its 95 % BCa
+      interval (clusters are observers if pooled, else shape exemplars; none below 5);
+    - category_mean: the other estimator, the mean over categories (the shapes) of each one's own shape bias;
+      category_low, category_high: its interval; observer_mean: the mean of the observers' own;
     - coverage = (shape + texture) / conflicts; hit_rate = shape / conflicts;
     - accuracy: share of right answers to pictures whose cues do not conflict.
 
@@ -46,119 +44,61 @@ def shape_bias_table(paths: Sequence[str | Path], seed: int = 0) -> pd.DataFrame
     >>> table[["shape", "texture", "other", "coverage"]].values.tolist()
     [[2.0, 1.0, 1.0, 0.75]]
     """
-    rows = []
-    for place, here in read_trials(paths).groupby(["group", "condition"], sort=False):
-        group, condition = place
-        own = [
-            {"group": group, "observer": observer, "condition": condition}
-            | _summary(trials, "exemplar", (seed, group, condition, observer))
-            for observer, trials in here.groupby("observer")
-        ]
-        rows += own
-        if len(own) > 1:
-            pooled = _summary(here, "observer", (seed, group, condition))
-            pooled["observer_mean"] = _mean([row["shape_bias"] for row in own])
-            rows.append({"group": group, "observer": POOLED, "condition": condition} | pooled)
+    return bias_of(read_trials(paths), seed)
+
+
+def bias_of(trials: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Return the rows of `shape_bias_table` for trials that have been read."""
+    rows: list[dict[str, Any]] = []
+    for place, here in _places(trials):
+        key = (seed, *place.values())
+        row = place | _counts(here, key) | _category_mean(here, key) | {"observer_mean": None}
+        if place["observer"] == POOLED:
+            own = [past["shape_bias"] for past in rows if _beside(past, place)]
+            row["observer_mean"] = _mean(own)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
-def categories() -> tuple[str, ...]:
-    """Return the sixteen categories of the published experiments, in alphabetical order.
+def bias_by_category(trials: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Return a row for each category, the shape, of each observer and of all of a folder pooled.
 
-    >>> categories()[:3]
-    ('airplane', 'bear', 'bicycle')
+    The columns are those of `shape_bias_table` that one category has; intervals are over exemplars, or observers.
     """
-    text = (files("ambench") / "datasets" / "sixteen_classes.json").read_text(encoding="utf-8")
-    return tuple(json.loads(text)["classes"])
+    rows = [
+        place | {"category": str(category)} | _counts(part, (seed, *place.values(), str(category)))
+        for place, here in _places(trials)
+        for category, part in here.groupby("shape")
+    ]
+    return pd.DataFrame(rows)
 
 
-# ------------------------------------------------------------------------------------------------ reading
+def _places(trials: pd.DataFrame) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+    """Yield the trials of each observer of each folder and condition, then those of all of them if there are more."""
+    for (group, condition), here in trials.groupby(["group", "condition"], sort=False):
+        observers = [(str(name), part) for name, part in here.groupby("observer")]
+        pooled = [(POOLED, here)] if len(observers) > 1 else []
+        for observer, part in [*observers, *pooled]:
+            yield (
+                {"group": str(group), "observer": observer, "condition": str(condition)},
+                part.assign(cluster=part["observer" if observer == POOLED else "exemplar"]),
+            )
 
 
-def read_trials(paths: Sequence[str | Path]) -> pd.DataFrame:
-    """Return the trials of all files: group, observer, condition, response, shape, texture ("" if plain), exemplar."""
-    found = [file for path in paths for file in _csv_files(Path(path))]
-    if not found:
-        raise InputError("there is nothing to read: name at least one CSV file of decisions")
-    trials = pd.concat([_read_file(file).assign(group=str(file.parent.resolve())) for file in found], ignore_index=True)
-    _refuse_repeats(trials)
-    folders = list(trials["group"].unique())
-    names = [Path(folder).name for folder in folders]
-    short = {f: n if names.count(n) == 1 else f for f, n in zip(folders, names, strict=True)}
-    return trials.assign(group=trials["group"].map(short))
-
-
-def _csv_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        inside = sorted(path.glob("*.csv"))
-        if not inside:
-            raise InputError(f"the folder '{path}' holds no CSV file of decisions")
-        return inside
-    if not path.is_file():
-        raise InputError(f"there is no file '{path}'; wanted is a CSV file of decisions, or a folder of them")
-    return [path]
-
-
-def _read_file(file: Path) -> pd.DataFrame:
-    try:
-        raw = pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"'{file}' cannot be read as CSV: {error}") from None
-    for column in NEEDED:
-        if column not in raw.columns:
-            raise InputError(f"'{file}' has no column '{column}'; {nearest(column, raw.columns)}")
-    if raw.empty:
-        raise InputError(f"'{file}' holds no trials, only a header")
-    stimulus = raw["imagename"].str.lower().str.extract(_STIMULUS)
-    unreadable = stimulus["shape"].isna()
-    if unreadable.any():
-        wrong = raw["imagename"][unreadable].iloc[0]
-        raise InputError(f"'{file}': the stimulus name '{wrong}' is not like 'cat3-dog2.png' (shape, texture)")
-    answers = raw["object_response"].str.strip().str.lower()
-    trials = stimulus.fillna("").assign(
-        observer=raw["subj"], condition=raw["condition"], session=raw["session"], trial=raw["trial"], response=answers
-    )
-    _refuse_unknown(file, trials, raw["category"].str.strip().str.lower())
-    return trials
-
-
-def _refuse_unknown(file: Path, trials: pd.DataFrame, category: pd.Series[str]) -> None:
-    known = set(categories())
-    allowed = {"object_response": known | {NO_ANSWER}, "category": known, "texture": known | {""}}
-    for column, names in zip(allowed, (trials["response"], category, trials["texture"]), strict=True):
-        unknown = sorted(set(names) - allowed[column])
-        if unknown:
-            hint = nearest(unknown[0], allowed[column] - {""})
-            raise InputError(f"'{file}': there is no {column} '{unknown[0]}'; {hint}")
-    differs = trials["shape"] != category
-    if differs.any():
-        row = int(differs.to_numpy().argmax())
-        raise InputError(
-            f"'{file}', trial {row + 1}: category is '{category[row]}', but the stimulus' shape is "
-            f"'{trials['shape'][row]}'; they must be the same"
-        )
-
-
-def _refuse_repeats(trials: pd.DataFrame) -> None:
-    key = ["group", "observer", "condition", "session", "trial", "exemplar", "texture"]
-    repeated = trials.duplicated(key)
-    if repeated.any():
-        first = trials[repeated].iloc[0]
-        raise InputError(
-            f"trial {first['trial']} of session {first['session']} of '{first['observer']}' is there twice: "
-            "give each file once"
-        )
+def _beside(row: dict[str, Any], place: dict[str, str]) -> bool:
+    return (row["group"], row["condition"]) == (place["group"], place["condition"])
 
 
 # ------------------------------------------------------------------------------------------------ counting
 
 
-def _summary(trials: pd.DataFrame, cluster: str, key: tuple[Hashable, ...]) -> dict[str, Any]:
+def _counts(trials: pd.DataFrame, key: tuple[Hashable, ...]) -> dict[str, Any]:
+    """Return what is counted in trials with a `cluster`, and shares of it."""
     plain = (trials["texture"] == "") | (trials["texture"] == trials["shape"])
     conflicts = trials[~plain]
     named = _named(conflicts)
     shape, texture = (int(named[cue].sum()) for cue in ("shape", "texture"))
-    low, high = _interval(named.groupby(conflicts[cluster]).sum(), (*key, "shape_bias"))
+    low, high = _interval(named.groupby(conflicts["cluster"]).sum().to_numpy(np.float64)[:, None], key)
     return {
         "observers": trials["observer"].nunique(),
         "trials": len(trials),
@@ -170,12 +110,21 @@ def _summary(trials: pd.DataFrame, cluster: str, key: tuple[Hashable, ...]) -> d
         "shape_bias": _share(shape, shape + texture),
         "ci_low": low,
         "ci_high": high,
-        "category_mean": _mean([_share(s, s + t) for s, t in named.groupby(conflicts["shape"]).sum().to_numpy()]),
-        "observer_mean": None,
         "coverage": _share(shape + texture, len(conflicts)),
         "hit_rate": _share(shape, len(conflicts)),
         "accuracy": _share(int((trials["response"] == trials["shape"])[plain].sum()), int(plain.sum())),
     }
+
+
+def _category_mean(trials: pd.DataFrame, key: tuple[Hashable, ...]) -> dict[str, Any]:
+    """Return the mean over categories of each one's shape bias, of trials with a `cluster`, and its interval."""
+    conflicts = trials[(trials["texture"] != "") & (trials["texture"] != trials["shape"])]
+    named = _named(conflicts).groupby([conflicts["cluster"], conflicts["shape"]]).sum()
+    table = named.unstack(fill_value=0).to_numpy(np.float64)  # [n, 2 K]
+    counts = table.reshape(len(table), 2, -1).transpose(0, 2, 1)  # [n, K, 2]
+    counts = counts[:, counts.sum((0, 2)) > 0]  # a category without such an answer has no bias
+    low, high = _interval(counts, (*key, "by category"))
+    return {"category_mean": _bias(counts.sum(0)) if counts.size else None, "category_low": low, "category_high": high}
 
 
 def _named(conflicts: pd.DataFrame) -> pd.DataFrame:
@@ -183,15 +132,29 @@ def _named(conflicts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({cue: (conflicts["response"] == conflicts[cue]).astype(int) for cue in ("shape", "texture")})
 
 
-def _interval(counts: pd.DataFrame, key: tuple[Hashable, ...]) -> tuple[float | None, float | None]:
-    """The interval of shape / (shape + texture) over clusters [n, 2], none where there are few or nothing varies."""
-    shape = counts["shape"].to_numpy(np.float64)  # [n]
-    named = shape + counts["texture"].to_numpy(np.float64)  # [n]
-    others = named.sum() - named
-    if len(named) < FEWEST or not (others > 0).all():
+def _interval(counts: Floats, key: tuple[Hashable, ...]) -> Interval:
+    """Return the interval of the mean over categories of shape / (shape + texture) over clusters [n, K, 2].
+
+    None where there are few clusters, where one alone has all the answers, or where nothing varies.
+    """
+    shape, named = counts[..., 0], counts.sum(2)  # [n, K]
+    others = named.sum(0) - named
+    if len(named) < FEWEST or not counts.size or not others.any(1).all():
         return None, None
-    replicates = resampled_means(shape[:, None], named[:, None], key)[:, 0]
-    return bca(shape.sum() / named.sum(), replicates, (shape.sum() - shape) / others) or (None, None)
+    replicates = _over_categories(resampled_means(shape, named, (*key, "shape_bias")))
+    jackknife = _over_categories(ratio(shape.sum(0) - shape, others))
+    return bca(_bias(counts.sum(0)), replicates, jackknife) or (None, None)
+
+
+def _bias(counts: Floats) -> float:
+    """Return the mean over categories of shape / (shape + texture), counts [K, 2]."""
+    return float(_over_categories(ratio(counts[:, 0], counts.sum(1))[None])[0])
+
+
+def _over_categories(table: Floats) -> Floats:
+    """Return the mean of each row [n] over the categories [n, K] that have a value in it."""
+    there = np.isfinite(table)
+    return ratio(np.where(there, table, 0.0).sum(1), there.sum(1).astype(np.float64))
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -1,4 +1,4 @@
-"""Output units for concepts that a network has none for: a linear probe on its default layer, grafted on."""
+"""Output units for concepts that a network has none for, grafted on: a linear probe, or a category of its classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from ambench import features
+from ambench import features, naming
+from ambench.categories import sixteen
 from ambench.core import Concepts, Layer, Model, Randomness, Skipped, nearest
 from ambench.forward import watched
 
@@ -62,6 +63,35 @@ def with_probe_units(model: Model, concepts: Concepts, names: Sequence[str], ran
         model,
         network=Grafted(model.network, model.at(None), weight, bias).eval(),
         weights=f"{model.weights}+probes({','.join(names)})",
+        units={**model.units, **{name: first + number for number, name in enumerate(names)}},
+    )
+
+
+class Categorised(nn.Module):
+    """A network with a unit more for each of some groups of its outputs: the log of the mean of their exponentials."""
+
+    def __init__(self, network: nn.Module, members: Sequence[Sequence[int]]) -> None:
+        super().__init__()
+        self.network = network
+        self._members = members
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the network's logits, then those of the new units."""
+        logits = self.network(images)
+        return torch.cat([logits, naming.log_means(logits, self._members)], dim=1)
+
+
+def with_categories(model: Model, names: Sequence[str]) -> Model:
+    """Return a network of ImageNet's classes with an output unit more for each of some of the sixteen categories.
+
+    They are in the order of their classes' mean probabilities, as Geirhos et al. (2019) let a network answer.
+    """
+    members = [[model.class_units[number] for number in sixteen()[name]] for name in names]
+    first = features.logits(model, torch.zeros(1, *model.input_shape, device=model.device)).shape[1]
+    return replace(
+        model,
+        network=Categorised(model.network, members).eval(),
+        weights=f"{model.weights}+categories({','.join(names)})",
         units={**model.units, **{name: first + number for number, name in enumerate(names)}},
     )
 

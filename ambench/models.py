@@ -13,6 +13,7 @@ from torchvision.models import VisionTransformer, WeightsEnum, get_model, get_mo
 
 from ambench import registry, zoo
 from ambench.core import InputError, Model, nearest
+from ambench.grafting import with_categories as with_categories
 from ambench.grafting import with_probe_units as with_probe_units  # models are made here …
 from ambench.layers import Tokens
 from ambench.weights import load_into
@@ -75,7 +76,7 @@ def _embedded(name: str, architecture: str, file: Path | None, device: torch.dev
         tag = load_into(network, file)
     known = zoo.specification(architecture)
     model = wrap(network.to(device), name, input_shape=known.input_shape, names=known.units, weights=tag)
-    return replace(model, units=known.units, classes=known.classes)
+    return replace(model, classes=known.classes)
 
 
 def _torchvision(name: str, architecture: str, weights: str, device: torch.device) -> Model:

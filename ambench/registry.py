@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from ambench.core import Dataset, InputError, Method, Metric, nearest
 
 Kind = Literal["methods", "metrics", "datasets"]
+IN_FOLDERS = ("folder", "cue_conflict_folder")  # datasets whose first setting is a path
 _BASES: Mapping[Kind, type[Any]] = {"methods": Method, "metrics": Metric, "datasets": Dataset}
 
 
@@ -55,7 +56,7 @@ def load(kind: Kind, spec: str) -> Any:
 
 
 def split(spec: str, kind: Kind = "methods") -> tuple[str, dict[str, str]]:
-    """Return a spec's name and its settings as text; a folder dataset's first setting is its path.
+    """Return a spec's name and its settings as text; the first setting of a dataset in a folder is its path.
 
     >>> split("gradcam:layer=layer3,relu=false")
     ('gradcam', {'layer': 'layer3', 'relu': 'false'})
@@ -65,7 +66,7 @@ def split(spec: str, kind: Kind = "methods") -> tuple[str, dict[str, str]]:
         class_name, _, text = rest.partition(",")
         return f"python:{place}:{class_name}", _settings(text, spec)
     name, _, text = spec.partition(":")
-    if kind == "datasets" and name == "folder":
+    if kind == "datasets" and name in IN_FOLDERS:
         path, _, text = text.partition(",")
         return name, {"path": path} | _settings(text, spec)
     return name, _settings(text, spec)
@@ -117,12 +118,12 @@ def settings_of(plugin: Any) -> dict[str, Any]:
 def spec_of(plugin: Any) -> str:
     """Return the shortest `NAME[:setting=value,…]` that describes an instance: defaults are left out.
 
-    A folder dataset's path stands without its setting's name.
+    The path of a dataset in a folder stands without its setting's name.
     """
     name = name_of(plugin)
     defaults = {f.name: f.default for f in fields(plugin)}
     changed = {k: v for k, v in settings_of(plugin).items() if v != json.loads(json.dumps(defaults[k], default=str))}
-    bare = "path" if name == "folder" else ""
+    bare = "path" if name in IN_FOLDERS else ""
     text = ",".join(_text(value) if key == bare else f"{key}={_text(value)}" for key, value in changed.items())
     return name + (f":{text}" if text else "")
 

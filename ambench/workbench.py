@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ambench import models
 from ambench.core import Case, Concepts, Dataset, Method, Metric, Model, Pairs, Part, ProbeMethod, Randomness, Truth
+from ambench.naming import answers_categories
 from ambench.plan import NOTHING_GIVEN, Cell, Given
 
 
@@ -75,6 +76,8 @@ def load(cell: Cell, given: Given = NOTHING_GIVEN) -> Workbench:
     missing = [name for name in dataset.names if name not in model.units]
     if not missing or isinstance(method, ProbeMethod):
         return bench
+    if answers_categories(model, missing) and not len(bench.concepts):
+        return replace(bench, model=models.with_categories(model, missing))
     randomness = Randomness((cell.seed, "probe units", cell.model, cell.dataset))
     grafted = models.with_probe_units(model, bench.concepts, missing, randomness)
     return replace(bench, model=grafted)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 import torch
 import yaml
@@ -204,6 +206,46 @@ def test_wrong_usage_is_exit_code_2(ambench: Typed, words: list[str]) -> None:
     code, _, error = ambench(*words)
     assert code == 2
     assert "Traceback" not in error
+
+
+@pytest.fixture
+def decisions(tmp_path: Path) -> Path:
+    """Two observers of eight stimuli; one names two textures, the other one of them and nothing once."""
+    lines = "subj,session,trial,rt,object_response,category,condition,imagename\n"
+    for observer, said in {"ann": "cat cat dog dog cat cat cat cat", "bob": "cat cat dog cat na cat cat cat"}.items():
+        rows = (f"{observer},1,{i},1,{word},cat,0,{i}_cat{i}-dog1.png\n" for i, word in enumerate(said.split()))
+        (tmp_path / f"{observer}.csv").write_text(lines + "".join(rows))
+    return tmp_path
+
+
+class TestShapeBias:
+    def test_it_prints_observers_categories_and_error_consistency(self, ambench: Typed, decisions: Path) -> None:
+        code, out, _ = ambench("shape-bias", decisions)
+        assert code == 0
+        for heading in ("Shape bias:", "Shape bias of each category", "Error consistency: kappa", "mean kappa"):
+            assert heading in out
+        assert "0.750000" in out  # ann: 6 of 8
+        assert "0.857143" in out  # bob: 6 of 7
+
+    @pytest.mark.parametrize(("by", "rows"), [("observer", 3), ("category", 3), ("pair", 1)])
+    def test_one_table_alone_is_read_back_as_csv(self, ambench: Typed, decisions: Path, by: str, rows: int) -> None:
+        code, out, _ = ambench("shape-bias", decisions, "--by", by, "--format", "csv")
+        table = pandas.read_csv(io.StringIO(out))
+        assert (code, len(table)) == (0, rows)
+        if by == "pair":  # right on 6 and on 6 of 8, alike on 6: (.75 - .625) / .375
+            assert table["kappa"].item() == pytest.approx(1 / 3)
+
+    @pytest.mark.parametrize(
+        ("flags", "parts"),
+        [
+            ([], ["name at least one CSV file"]),
+            (["nowhere.csv"], ["there is no file 'nowhere.csv'"]),
+            (["--models", "cnn"], ["--models and --stimuli"]),
+            (["--models", "cnn", "--stimuli", "nowhere"], ["there is no folder 'nowhere'"]),
+        ],
+    )
+    def test_what_is_missing_is_said_in_one_sentence(self, ambench: Typed, flags: list[str], parts: list[str]) -> None:
+        assert is_one_sentence(ambench("shape-bias", *flags), *parts)
 
 
 @pytest.mark.parametrize("command", ["run", "list", "table", "compare", "check", "shape-bias", "verify"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ambench import decisions
+from ambench import decisions, psychophysics
 from ambench.core import InputError
 
 HEADER = "subj,session,trial,rt,object_response,category,condition,imagename"
@@ -85,6 +85,59 @@ class TestCounts:
         lines = (tmp_path / "x" / "a.csv").read_text().splitlines()
         (tmp_path / "x" / "a.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
         assert one.equals(decisions.shape_bias_table([tmp_path / "x" / "a.csv"]))
+
+
+class TestCategories:
+    def test_each_category_has_its_own_counts_and_bias(self, tmp_path: Path) -> None:
+        write(tmp_path / "a.csv", TRIALS)
+        write(tmp_path / "b.csv", [("cat1-dog1", "dog"), ("dog1-cat1", "dog")], observer="bob")
+        trials = psychophysics.read_trials([tmp_path])
+        table = decisions.bias_by_category(trials).set_index(["observer", "category"])
+        cat, dog, bear = (table.loc[("ann", name)] for name in ("cat", "dog", "bear"))
+        assert cat[["conflicts", "shape", "texture", "other"]].tolist() == [3, 2, 1, 0]
+        assert (cat["shape_bias"], cat["coverage"], cat["hit_rate"]) == (2 / 3, 1.0, 2 / 3)
+        assert dog[["conflicts", "shape", "texture", "other", "no_answer"]].tolist() == [3, 1, 0, 2, 1]
+        assert np.isnan(bear["shape_bias"])
+        assert bear["accuracy"] == 0.5
+        assert table.loc[("pooled", "cat"), "shape_bias"] == 2 / 4
+
+    def test_categories_add_up_to_the_observers_row_and_its_estimators(self, tmp_path: Path) -> None:
+        trials = psychophysics.read_trials([write(tmp_path / "a.csv", TRIALS)])
+        (whole,), parts = decisions.bias_of(trials).to_dict("records"), decisions.bias_by_category(trials)
+        for count in ("trials", "conflicts", "shape", "texture", "other", "no_answer"):
+            assert parts[count].sum() == whole[count]
+        assert parts["shape_bias"].mean() == pytest.approx(whole["category_mean"])
+
+    def test_the_two_estimators_differ_where_categories_are_answered_unequally(self, tmp_path: Path) -> None:
+        trials = [(f"cat{i}-dog1", "cat") for i in range(9)] + [("dog1-cat1", "cat")]
+        (row,) = decisions.shape_bias_table([write(tmp_path / "a.csv", trials)]).to_dict("records")
+        assert (row["shape_bias"], row["category_mean"]) == (0.9, 0.5)
+
+    def test_interval_of_the_category_mean_equals_scipys_over_exemplars(self, tmp_path: Path) -> None:
+        random = np.random.default_rng(1)
+        kinds, names = ("cat", "dog", "car"), ("bear", "bird", "boat", "oven", "clock", "chair", "truck", "knife")
+        answers = {
+            (kind, i): random.random(8) < p for kind, p in zip(kinds, (0.2, 0.5, 0.8), strict=True) for i in range(12)
+        }
+        trials = [
+            (f"{kind}{i}-{name}1", kind if by_shape else name)
+            for (kind, i), said in answers.items()
+            for name, by_shape in zip(names, said, strict=True)
+        ]
+        (row,) = decisions.shape_bias_table([write(tmp_path / "a.csv", trials)]).to_dict("records")
+        counts = np.array([said.sum() for said in answers.values()])
+        kind = np.repeat(np.arange(3), 12)
+
+        def mean_over_kinds(rows: np.ndarray) -> float:
+            return float(
+                np.mean([counts[rows[kind[rows] == k]].mean() / 8 for k in range(3) if (kind[rows] == k).any()])
+            )
+
+        assert row["category_mean"] == pytest.approx(mean_over_kinds(np.arange(36)))
+        found = stats.bootstrap(
+            (np.arange(36),), mean_over_kinds, vectorized=False, n_resamples=4000, random_state=np.random.default_rng(0)
+        ).confidence_interval
+        assert (row["category_low"], row["category_high"]) == pytest.approx((found.low, found.high), abs=0.01)
 
 
 class TestInterval:

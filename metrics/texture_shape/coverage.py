@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ambench.core import Better, Metric, Predictions, Trial, Values
+from ambench.naming import Aggregate
 
 from ._answers import cues
 
@@ -14,7 +15,8 @@ from ._answers import cues
 class Coverage(Metric[Predictions]):
     """1 where the model's class is the image's shape or its texture, 0 where it is neither; descriptive, [0, 1].
 
-    Without it `shape_bias` hides how many answers it leaves out. Images without conflict are undefined.
+    Without it `shape_bias` hides how many answers it leaves out. Images without conflict are undefined. `aggregate` as
+    in `shape_bias`.
 
     >>> import torch
     >>> from ambench.core import Case, Model, Truth
@@ -34,12 +36,9 @@ class Coverage(Metric[Predictions]):
     needs: ClassVar[tuple[str, ...]] = ("shape", "texture")
     citation: ClassVar[str] = "Geirhos et al. 2019, arXiv 1811.12231"
 
+    aggregate: Aggregate = "mean"
+
     def score(self, trial: Trial[Predictions]) -> Values | None:
         """Return one value for each image, the same for every concept asked of it [B, T]."""
-        found = cues(trial)
-        if found is None:
-            return None
-        columns = trial.case.targets.shape[1]
-        named = found.shape + found.texture
-        one, two, three = (column[:, None].expand(-1, columns) for column in (named, found.conflict, found.flat))
-        return Values.of(one, two, three)
+        found = cues(trial, self.aggregate)
+        return None if found is None else found.as_values(trial, found.shape + found.texture, found.conflict)

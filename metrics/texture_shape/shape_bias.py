@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ambench.core import Better, Metric, Predictions, Trial, Values
+from ambench.naming import Aggregate
 
 from ._answers import cues
 
@@ -17,7 +18,9 @@ class ShapeBias(Metric[Predictions]):
     The mean is shape / (shape + texture) answers. Images without conflict, and answers that name neither cue, are left
     out: read it beside `coverage`. The dataset's classes are the model's by name, else (a texture-trained twin) by
     their order; where they are among the sixteen categories of Geirhos et al., a 1000-class network answers with the
-    category whose ImageNet classes have the highest mean probability.
+    category whose ImageNet classes have the highest mean probability (`aggregate`: or their sum, or the highest one;
+    sums favour the 109 dogs). Of a dataset whose concepts are the categories, such as `cue_conflict_folder`, each row
+    is a category's own bias and `all` their mean, with few images the pooled bias; `ambench shape-bias` names both.
 
     >>> import torch
     >>> from ambench.core import Case, Model, Truth
@@ -39,14 +42,13 @@ class ShapeBias(Metric[Predictions]):
     needs: ClassVar[tuple[str, ...]] = ("shape", "texture")
     citation: ClassVar[str] = "Geirhos et al. 2019, arXiv 1811.12231"
 
+    aggregate: Aggregate = "mean"
+
     def score(self, trial: Trial[Predictions]) -> Values | None:
         """Return one value for each image, the same for every concept asked of it [B, T]."""
-        found = cues(trial)
+        found = cues(trial, self.aggregate)
         if found is None:
             return None
         named = found.shape + found.texture  # [B]
         defined = found.conflict & (named > 0)
-        bias = found.shape / named.where(defined, named.new_ones(()))
-        columns = trial.case.targets.shape[1]
-        one, two, three = (column[:, None].expand(-1, columns) for column in (bias, defined, found.flat))
-        return Values.of(one, two, three)
+        return found.as_values(trial, found.shape / named.where(defined, named.new_ones(())), defined)

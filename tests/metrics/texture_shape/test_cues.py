@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib import import_module, resources
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -165,9 +165,25 @@ class TestSixteen:
         assert not bias.defined.any()
         assert coverage.values.item() == 0.0
 
-    def test_aggregate_equals_numpys_mean(self) -> None:
-        aggregate = import_module("ambench.metrics.texture_shape._answers").aggregate
-        probabilities = torch.rand(5, 1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        groups = list(self.members.values())
-        expected = np.stack([probabilities.numpy()[:, group].mean(1) for group in groups], 1)
-        np.testing.assert_allclose(aggregate(probabilities, groups).numpy(), expected, atol=1e-15)
+    @pytest.mark.parametrize(("how", "named"), [("mean", 1.0), ("sum", 0.0), ("max", 1.0)])
+    def test_the_aggregate_is_a_setting(self, how: str, named: float) -> None:
+        names, kinds = tuple(self.members), tuple(f"class {i}" for i in range(1000))
+        asked = trial(self.crafted(), [names.index("airplane")], [names.index("dog")], kinds, names)
+        bias = registry.load("metrics", f"shape_bias:aggregate={how}").score(asked)
+        assert bias.values.item() == named
+        assert registry.load("metrics", f"hit_rate:aggregate={how}").score(asked).values.item() == named
+
+
+class TestHitRate:
+    def test_it_is_the_shape_bias_times_the_coverage(self) -> None:
+        random = np.random.default_rng(1)
+        logits, shape, texture = random.normal(size=(200, 4)), random.integers(0, 4, 200), random.integers(0, 4, 200)
+        asked = trial(torch.tensor(logits), shape.tolist(), texture.tolist())
+        bias, coverage, hits = (
+            registry.load("metrics", name).score(asked) for name in ("shape_bias", "coverage", "hit_rate")
+        )
+        mean = [values.values[values.defined].mean().item() for values in (bias, coverage, hits)]
+        assert mean[2] == pytest.approx(mean[0] * mean[1])
+        conflict = shape != texture
+        assert mean[2] == pytest.approx((logits.argmax(1) == shape)[conflict].mean())
+        assert torch.equal(hits.defined, coverage.defined)
