@@ -22,8 +22,9 @@ from ambench.core import (
     Scores,
     Skipped,
     SynthesisMethod,
+    Twin,
 )
-from ambench.workbench import Workbench
+from ambench.workbench import Workbench, load
 
 Localise = Callable[[Tensor, Case], Scores]
 
@@ -33,6 +34,7 @@ class Answer:
     """What a method gave back for a cell; `localise` is None where portraits cannot be lifted to directions.
 
     `rivals` are the probes that it was told apart from, and why some cannot be had; `folder` is where they are kept.
+    `twins` are the networks that it was compared with.
     """
 
     explanation: Portraits | Directions | None
@@ -40,6 +42,7 @@ class Answer:
     fit_seconds: float
     folder: Path | None = None
     rivals: dict[str, Rival | Skipped] = field(default_factory=dict)
+    twins: dict[str | None, Twin] = field(default_factory=dict)
 
     @property
     def missing(self) -> Mapping[int, str]:
@@ -78,6 +81,24 @@ def rival(bench: Workbench, name: str, folder: Path | None) -> Rival:
     if not isinstance(found.explanation, Directions) or found.localise is None:
         raise InputError(f"'{name}' is no probe, so it cannot be a probe's rival")
     return Rival(found.explanation, found.localise)
+
+
+def twin(bench: Workbench, method: AttributionMethod, name: str | None) -> Twin:
+    """Return the cell's method on another network, with the randomness of that network's own cell; None: on its own.
+
+    Raises InputError for a network that takes other inputs.
+    """
+    elsewhere = name is not None and name != bench.cell.model
+    there = load(replace(bench.cell, model=str(name), metrics=()), bench.given) if elsewhere else bench
+    if there.model.input_shape != bench.model.input_shape:
+        shapes = [list(one.input_shape) for one in (bench.model, there.model)]
+        raise InputError(f"'{name}' takes inputs {shapes[1]}, but '{bench.cell.model}' {shapes[0]}: they are no twins")
+
+    def attribute(images: Tensor, units: Tensor, case: Case) -> Scores:
+        randomness = Randomness(there.randomness.key, case.ids)
+        return method.attribute(there.model, images, units, there.concepts, randomness)
+
+    return Twin(there.model, attribute)
 
 
 def _attribute(bench: Workbench, method: AttributionMethod) -> Localise:

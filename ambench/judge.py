@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ambench.answer import Answer, rival
+from ambench.answer import Answer, rival, twin
 from ambench.core import (
+    AttributionMethod,
     Case,
     Directions,
     Ledger,
@@ -24,6 +25,7 @@ from ambench.core import (
     Skipped,
     Trial,
     Truth,
+    Twin,
     Values,
 )
 from ambench.workbench import Workbench, as_case, pairs_of
@@ -87,6 +89,7 @@ def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Tri
         refit=_refit(bench),
         rival=_rival(bench, answer),
         pairs=lambda concept, count: _pairs(bench, concept, count),
+        twin=_twin(bench, answer),
     )
 
 
@@ -112,6 +115,19 @@ def _rival(bench: Workbench, answer: Answer) -> Callable[[str], Rival] | None:
         if isinstance(found, Skipped):
             raise found
         return found
+
+    return find
+
+
+def _twin(bench: Workbench, answer: Answer) -> Callable[[str | None], Twin] | None:
+    method = bench.method
+    if not isinstance(method, AttributionMethod):
+        return None
+
+    def find(name: str | None) -> Twin:
+        if name not in answer.twins:
+            answer.twins[name] = twin(bench, method, name)
+        return answer.twins[name]
 
     return find
 

@@ -40,11 +40,14 @@ def case(
     targets = (torch.arange(count)[:, None] + torch.arange(columns)) % len(NAMES)
     present = torch.rand(count, columns, generator=draw) < 0.5
     masks = boxes(count, columns, extent, draw) & present.view(count, columns, *[1] * len(extent))
+    whole = boxes(count, 1, tuple(2 * side for side in extent), generator("objects", part, count, extent))[:, 0]
+    for axis, side in enumerate(extent, 1):
+        whole = whole.narrow(axis, side // 2, side)  # boxes of any size, cut off by the picture's edge or not
     truth = Truth(
         present,
         masks,
         distractors=boxes(count, 1, extent, draw)[:, 0] & ~masks.any(1),
-        object=masks.any(1),
+        object=whole,
         hard=torch.rand(count, columns, generator=draw) < 0.5,
         weight=0.5 + torch.rand(count, columns, generator=draw, dtype=torch.float64),
         shape=torch.arange(count) % 3,

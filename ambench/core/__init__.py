@@ -21,7 +21,7 @@ from ambench.core.explanations import (
     Scores,
 )
 from ambench.core.methods import AttributionMethod, Method, ProbeMethod, SynthesisMethod
-from ambench.core.metrics import Better, E, Ledger, Metric, Rival, Trial, Values
+from ambench.core.metrics import Better, E, Ledger, Metric, Rival, Trial, Twin, Values
 from ambench.core.model import Layer, Model
 from ambench.core.randomness import Randomness, generator
 
@@ -56,6 +56,7 @@ __all__ = [
     "SynthesisMethod",
     "Trial",
     "Truth",
+    "Twin",
     "Values",
     "generator",
     "nearest",

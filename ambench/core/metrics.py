@@ -74,6 +74,14 @@ class Rival:
 
 
 @dataclass(frozen=True, eq=False)
+class Twin:
+    """The method on trial, on another network: `attribute(images, units, case)` explains its output units [B, T]."""
+
+    model: Model
+    attribute: Callable[[Tensor, Tensor, Case], Scores]
+
+
+@dataclass(frozen=True, eq=False)
 class Trial(Generic[E]):
     """One method's answer to one case, and all that is needed to judge it.
 
@@ -82,7 +90,8 @@ class Trial(Generic[E]):
     `classes` are the dataset's names of what `Truth.shape` and `Truth.texture` count.
     For portraits the case holds the portraits as images, for directions the examples. Of probes only: `refit(counts)`
     fits it to other samples of its examples, `rival(name)` is another probe with the same settings. `pairs(concept,
-    count)` are the dataset's images that differ in a concept alone.
+    count)` are the dataset's images that differ in a concept alone. Of attribution methods only: `twin(name)` is the
+    same method on another network, or (None) on this one.
     """
 
     model: Model
@@ -99,6 +108,7 @@ class Trial(Generic[E]):
     refit: Callable[[Tensor], Sequence[Directions]] | None = None
     rival: Callable[[str], Rival] | None = None
     pairs: Callable[[str, int], Pairs | None] | None = None
+    twin: Callable[[str | None], Twin] | None = None
 
     def reexplain(self, images: Tensor) -> Scores:
         """Return the answer for changed images [B, *input] of this case, with the same ids and so the same noise."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
 from ambench.core import Case, Concepts, Dataset, InputError, Part, nearest
 from ambench.datasets.drawing.concepts import CONCEPTS
-from ambench.datasets.drawing.parts import VERSION, DrawnPart
+from ambench.datasets.drawing.parts import VERSION, DrawnPart, as_examples, asked_for_class
 from ambench.datasets.drawing.series import conflicting_classes
 from ambench.datasets.drawing.silhouettes import SHAPES
 
@@ -23,16 +23,22 @@ class CueConflict(Dataset):
     """The pictures of `shapes`, shape and texture never of the same class index, concepts present by a coin.
 
     `Truth.shape` and `Truth.texture` are indices into the eight class outputs of the embedded networks, whichever cue
-    these name. Equal settings give equal pixels.
+    these name. `ask`: each picture is asked for all four concepts, or for one class output, called by its number: that
+    of its `shape` (with the object as its mask) or its `texture` (with what is seen of its surface). Other settings
+    alone decide the pixels.
 
     >>> truth = next(iter(CueConflict(test=56))).truth
     >>> bool((truth.shape == truth.texture).any())
     False
+    >>> case = next(iter(CueConflict(test=8, ask="texture")))
+    >>> bool((case.targets[:, 0] == case.truth.texture).all()), case.truth.masks.shape
+    (True, torch.Size([8, 1, 64, 64]))
     """
 
     name: ClassVar[str] = "cue_conflict"
     citation: ClassVar[str] = "Geirhos et al. 2019, arXiv 1811.12231"
 
+    ask: Literal["concepts", "shape", "texture"] = "concepts"
     fit: int = 200
     calibrate: int = 200
     test: int = 256
@@ -51,8 +57,8 @@ class CueConflict(Dataset):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Marker, patch, glyph and ring."""
-        return tuple(CONCEPTS)
+        """Marker, patch, glyph and ring, or the numbers of the classes."""
+        return tuple(CONCEPTS) if self.ask == "concepts" else tuple(map(str, range(len(SHAPES))))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -64,10 +70,14 @@ class CueConflict(Dataset):
         counts = {"fit": self.fit, "calibrate": self.calibrate}
         if part not in counts:
             raise InputError(f"there is no part '{part}' with examples; {nearest(part, counts)}")
-        return self._part(f"conflict-{part}", counts[part]).concepts()
+        drawn = self._part(f"conflict-{part}", counts[part])
+        return drawn.concepts() if self.ask == "concepts" else as_examples(self._asked(drawn), self.names)
 
     def __iter__(self) -> Iterator[Case]:
-        return self._part("conflict-test", self.test).cases()
+        return self._asked(self._part("conflict-test", self.test))
+
+    def _asked(self, part: DrawnPart) -> Iterator[Case]:
+        return part.cases() if self.ask == "concepts" else (asked_for_class(case, self.ask) for case in part.cases())
 
     def _part(self, name: str, count: int) -> DrawnPart:
         shape, texture = conflicting_classes(self.seed, name, count)

@@ -36,12 +36,16 @@ from ambench.core import (
 EVERY = tuple(registry.names("metrics"))
 READS = {name: registry.find("metrics", name).reads for name in EVERY}
 OF_PROBES = tuple(name for name in EVERY if registry.find("metrics", name).families == ("probes",))  # own tests
-OF_IMAGES = tuple(name for name in EVERY if issubclass(READS[name], Scores) and name not in OF_PROBES)
+OF_TWINS = tuple(
+    name for name in EVERY if hasattr(registry.find("metrics", name), "twin")
+)  # of two networks: own tests
+OF_IMAGES = tuple(name for name in EVERY if issubclass(READS[name], Scores) and name not in (*OF_PROBES, *OF_TWINS))
 WHERE = tuple(name for name in OF_IMAGES if issubclass(READS[name], Heatmaps))
 OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits)
 OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's other restarts
 STEADY = tuple(name for name in OF_IMAGES if hasattr(registry.find("metrics", name), "changes"))  # robustness
-TRUTHFUL = tuple(name for name in OF_IMAGES if name not in STEADY and READS[name] is not Predictions)
+JUDGING = tuple(name for name in OF_IMAGES if registry.find("metrics", name).better != "neither")
+TRUTHFUL = tuple(name for name in JUDGING if name not in STEADY and READS[name] is not Predictions)
 COUNT, EXTENT = 24, (8, 6)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -83,3 +84,32 @@ class DrawnPart:
             )
             targets = torch.arange(len(CONCEPTS)).expand(len(rows), -1)  # [B, K]
             yield Case(as_images(picture.pixels), targets, truth, self.ids(rows))
+
+
+def asked_for_class(case: Case, cue: Literal["shape", "texture"]) -> Case:
+    """Return a drawn case in which each image is asked for one class, that of its shape or its texture."""
+    truth = case.truth
+    number, place = (truth.shape, truth.object) if cue == "shape" else (truth.texture, truth.surface)
+    assert number is not None
+    assert place is not None
+    asked = number[:, None]  # [B, 1]
+    known = replace(truth, present=torch.ones_like(asked).bool(), masks=place[:, None], hard=None, weight=None)
+    return replace(case, targets=asked, truth=known)
+
+
+def as_examples(cases: Iterator[Case], names: tuple[str, ...]) -> Concepts:
+    """Return cases of one question an image as examples of all K classes, masks and all; there may be none."""
+    parts = list(cases)
+    images = torch.cat([case.images for case in parts]) if parts else torch.empty(0, 3, 1, 1)
+    asked = torch.cat([case.targets[:, 0] for case in parts]) if parts else torch.empty(0).long()
+    present = torch.nn.functional.one_hot(asked, len(names)).bool()  # [N, K]
+    masks = torch.zeros(len(images), len(names), *images.shape[2:], dtype=torch.bool)
+    for row, place in enumerate(mask for case in parts for mask in _masks_of(case)):
+        masks[row, asked[row]] = place
+    return Concepts(names, images, present, masks, tuple(name for case in parts for name in case.ids))
+
+
+def _masks_of(case: Case) -> Tensor:
+    """Where each image shows the one class it is asked for [B, *extent]."""
+    assert case.truth.masks is not None
+    return case.truth.masks[:, 0]
