@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
-FLOOR = 1e-6  # of the mean variance: a feature that never varies in natural images varies by this much
+FLOOR = 1e-6  # of the mean variance: what never varies in natural images is taken to vary by this much
 QUANTILE = 0.99
 HELD_OUT = 4  # every fourth image says how far natural images lie off
 
@@ -31,11 +32,7 @@ class CoActivations:
         held_out = torch.arange(len(natural)) % HELD_OUT == HELD_OUT - 1
         learnt = natural[~held_out].double().cpu()
         fitted = LedoitWolf().fit(learnt.numpy())
-        covariance = torch.as_tensor(fitted.covariance_)
-        variance = covariance.diagonal()
-        lacking = (FLOOR * variance.mean() - variance).clamp_min(0)
-        precision = torch.linalg.inv(covariance + lacking.diag())
-        found = CoActivations(torch.as_tensor(fitted.location_), precision, torch.zeros(()))
+        found = CoActivations(torch.as_tensor(fitted.location_), _inverse(fitted.covariance_), torch.zeros(()))
         others = natural[held_out].double().cpu() if held_out.any() else learnt
         return CoActivations(found.mean, found.precision, found.distance(others).quantile(QUANTILE))
 
@@ -59,6 +56,14 @@ class CoActivations:
     def conditional_deviations(self) -> Tensor:
         """Return the standard deviation of each feature given all others [D]."""
         return self.precision.diagonal().rsqrt()
+
+
+def _inverse(covariance: np.ndarray) -> Tensor:
+    """Return the inverse of a covariance [D, D], which varies at least a little in every direction."""
+    values, axes = torch.linalg.eigh(torch.as_tensor(covariance))
+    least = max(FLOOR * float(values.mean()), torch.finfo(values.dtype).tiny ** 0.5)
+    inverse: Tensor = (axes / values.clamp_min(least)) @ axes.T
+    return inverse
 
 
 def pooled(grid: Tensor, parts: int) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Crops:
-    """`count` crops a step, their side falling in a straight line from `first_side` to `last_side` of the picture's.
+    """`count` crops a step, their side going in a straight line from `first_side` to `last_side` of the picture's.
 
     One draw serves all pictures of a batch; `noise` is the standard deviation of what is added to each value. Sides
     are shares of the whole, and a side of 1 is the picture itself.

@@ -49,7 +49,7 @@ def out_of_bounds(images: Tensor) -> Tensor:
     >>> out_of_bounds(torch.tensor([[[2.0, 0.5]]]))
     tensor([0.5000])
     """
-    return (F.relu(images - 1).square() + F.relu(-images).square()).flatten(1).mean(1)
+    return ((images - 1).clamp_min(0).square() + (-images).clamp_min(0).square()).flatten(1).mean(1)
 
 
 def energy(images: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ._fourier import Fourier, correlated, decorrelated
 
+GREY = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class Phases:
@@ -45,13 +47,16 @@ class Phases:
 
 
 def magnitudes(images: Tensor) -> Tensor:
-    """Return the mean magnitude of images' waves [C, …] of images [N, C, *extent], colours decorrelated first.
+    """Return the mean magnitude of images' waves around grey [C, …] of images [N, C, *extent], colours decorrelated.
+
+    Around grey, because that is what phases are waves around: counted from black, the mean brightness would outweigh
+    all other waves a hundred times, and what is left of them after standardising is hardly to be seen.
 
     >>> magnitudes(torch.ones(2, 1, 4, 4)).sum()
-    tensor(16.)
+    tensor(8.)
     """
     axes = tuple(range(2, images.ndim))
-    found: Tensor = torch.fft.rfftn(decorrelated(images), dim=axes).abs().mean(0)
+    found: Tensor = torch.fft.rfftn(decorrelated(images - GREY), dim=axes).abs().mean(0)
     return found
 
 

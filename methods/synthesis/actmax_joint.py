@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ambench import features
@@ -81,12 +80,13 @@ class ActmaxJoint(GradientSynthesis):
         return (self.shallow_layer(model).name,)
 
     def shallow_layer(self, model: Model) -> Layer:
-        """Return the layer whose features are watched: of the modules at the default layer's depth, the middle one."""
+        """Return the layer whose features are watched: of the modules like the default layer's, the middle one."""
         if self.shallow is not None:
             return model.at(self.shallow)
-        depth = model.at(None).name.count(".")
-        stages = [name for name in model.layers if name.count(".") == depth]
-        before = stages[: stages.index(model.at(None).name) + 1]
+        last = model.at(None)
+        kin = [name for name in model.layers if name.count(".") == last.name.count(".")]
+        alike = [name for name in kin if type(model.at(name).module) is type(last.module)]
+        before = alike[: alike.index(last.name) + 1]
         return model.at(before[(len(before) - 1) // 2])
 
     def ascent(self, scene: Scene, images: Images, reader: features.Reader, objective: Objective) -> Ascent:
@@ -121,7 +121,7 @@ class ActmaxJoint(GradientSynthesis):
         def cost(read: Mapping[str | None, Tensor]) -> Tensor:
             seen = pooled(layer.as_grid(read[layer.name]), parts)  # [m P, D]
             if self.variant == "penalty":
-                beyond = F.relu(known.distance(seen) - known.usual)
+                beyond = (known.distance(seen) - known.usual).clamp_min(0)
             else:
                 outlying = known.conditional_scores(seen.detach()) > OUTLYING
                 beyond = (seen / known.conditional_deviations()).masked_fill(~outlying, 0.0).sum(1)

@@ -24,56 +24,58 @@ LEVELS = 255  # the radius counts in steps of 8-bit pixels
 class Adversarial(SynthesisMethod):
     """Signed steps on the unit's logit inside L-infinity balls around images without the concept (arXiv 1706.06083).
 
-    For each unit `photographs` of the examples that do not show its concept, and that the model does not take for it,
-    are changed by at most r/255 in any value, for each r of `radii` (joined by +): `steps` steps of r/1020, from the
-    photograph itself, or from a random place in the ball (`random_start`). The use of activation maximization is Zhu &
-    Cangelosi's (2025, arXiv 2508.07281), the iteration that of Madry et al. (2018).
+    For each unit, `restarts` of the examples that do not show its concept, and that the model does not take for it, are
+    changed by at most r/255 in any value: `steps` steps of r/1020, from the photograph itself, or from a random place
+    in the ball (`random_start`); r is `radius`, and half of that, `halvings` times over. The use of activation
+    maximization is Zhu & Cangelosi's (2025, arXiv 2508.07281), the iteration that of Madry et al. (2018).
 
     The portraits are the pictures of the largest radius. Kept with each: `flips` [P, R] whether the model then answers
     with the unit (a concept without rivals: whether its logit is positive), `flips_rounded` [P, R] the same after
-    rounding to 8 bits, `flipping_radius` [P] the smallest r that flips it (NaN: none does), `gain` [P, R] of the logit,
+    rounding to 8 bits, `flipping_radius` [P] the smallest r that flips it (-1: none does), `gain` [P, R] of the logit,
     and `excluded` [P], how many photographs of the unit were left out because the model took them for it already.
 
-    >>> Adversarial(radii="1+4").radius_list
-    (1.0, 4.0)
+    >>> Adversarial(radius=8, halvings=3).radii
+    (1.0, 2.0, 4.0, 8.0)
     """
 
     citation = "Madry et al. 2018, arXiv 1706.06083; Zhu & Cangelosi 2025, arXiv 2508.07281"
     supervision = "contrast images"
-    stochastic = True
 
-    radii: str = "1+2+4+8"
+    radius: float = 8.0
+    halvings: int = 3
     steps: int = 20
-    photographs: int = 8
+    restarts: int = 8
     random_start: bool = False
     chunk: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "photographs", "chunk"):
+        for name in ("steps", "restarts", "chunk"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"adversarial needs {name} of at least 1, not {value}")
-        try:
-            fine = all(0 <= radius <= LEVELS for radius in self.radius_list)
-        except ValueError:
-            fine = False
-        if not fine:
-            raise InputError(f"radii are numbers from 0 to 255 joined by +, such as 1+2+4+8, not '{self.radii}'")
+        if not 0 <= self.radius <= LEVELS or self.halvings < 0:
+            given = f"{self.radius:g} and {self.halvings}"
+            raise InputError(f"adversarial needs a radius from 0 to 255 and at least 0 halvings of it, not {given}")
 
     @property
-    def radius_list(self) -> tuple[float, ...]:
+    def stochastic(self) -> bool:  # type: ignore[override]
+        """Whether it starts somewhere at random."""
+        return self.random_start
+
+    @property
+    def radii(self) -> tuple[float, ...]:
         """The radii in steps of 8-bit pixels, smallest first."""
-        return tuple(sorted(float(radius) for radius in self.radii.split("+")))
+        return tuple(self.radius / 2**halved for halved in reversed(range(self.halvings + 1)))
 
     def synthesise(self, model: Model, units: Tensor, concepts: Concepts, randomness: Randomness) -> Portraits:
-        """Return `photographs` changed pictures of each of the units [K] in turn: images [K * photographs, *input]."""
+        """Return `restarts` changed pictures of each of the units [K] in turn: images [K * restarts, *input]."""
         wanted = sought(model, units, concepts, "logit", None)
         ones = torch.ones(len(units), device=model.device)
-        climbers = Climbers.of(model, units, wanted, ones, self.photographs)
+        climbers = Climbers.of(model, units, wanted, ones, self.restarts)
         natural, excluded = self._photographs(model, climbers, concepts)
         starts = self._starts(natural, climbers, randomness)
         with features.Reader(model, None) as reader:
-            ended = [self._climb(climbers, reader, natural, starts, radius / LEVELS) for radius in self.radius_list]
+            ended = [self._climb(climbers, reader, natural, starts, radius / LEVELS) for radius in self.radii]
         last = ended[-1]
         details = self._verdicts(model, climbers.units, natural, [end.parameters for end in ended])
         details |= {"excluded": excluded, "died_at_step": last.died}
@@ -82,13 +84,13 @@ class Adversarial(SynthesisMethod):
     def _photographs(self, model: Model, climbers: Climbers, concepts: Concepts) -> tuple[Tensor, Tensor]:
         """Return a photograph for each portrait [P, *input], and how many the model took for its unit already [P]."""
         picked, excluded = [], []
-        for concept, unit in enumerate(climbers.units[:: self.photographs].tolist()):
+        for concept, unit in enumerate(climbers.units[:: self.restarts].tolist()):
             images = concepts.negatives(concept) if len(concepts) else contrast(concepts, model)
             images = images.to(model.device, precision(model))
             taken = answers_with(model, images, torch.full((len(images),), unit, device=model.device))
             left = images[~taken] if not taken.all() else images
-            picked += [left[place % len(left)] for place in range(self.photographs)]
-            excluded += [int(taken.sum())] * self.photographs
+            picked += [left[place % len(left)] for place in range(self.restarts)]
+            excluded += [int(taken.sum())] * self.restarts
         return torch.stack(picked), torch.tensor(excluded)
 
     def _starts(self, natural: Tensor, climbers: Climbers, randomness: Randomness) -> Tensor:
@@ -96,7 +98,7 @@ class Adversarial(SynthesisMethod):
         if not self.random_start:
             return torch.zeros_like(natural)
         units = climbers.units.tolist()
-        keys = [("start", unit, place % self.photographs) for place, unit in enumerate(units)]
+        keys = [("start", unit, place % self.restarts) for place, unit in enumerate(units)]
         drawn = [torch.rand(natural.shape[1:], generator=randomness.generator(*key)) for key in keys]
         return (2 * torch.stack(drawn) - 1).to(natural)
 
@@ -125,12 +127,12 @@ class Adversarial(SynthesisMethod):
         after = [features.logits(model, pictures).gather(1, units[:, None])[:, 0] for pictures in changed]
         flips = torch.stack([answers_with(model, pictures, units) for pictures in changed], 1)  # [P, R]
         rounded = [(pictures * LEVELS).round() / LEVELS for pictures in changed]
-        radii = torch.tensor(self.radius_list, device=flips.device)
+        radii = torch.tensor(self.radii, device=flips.device)
         smallest = torch.where(flips, radii, torch.inf).amin(1)
         return {
             "flips": flips,
             "flips_rounded": torch.stack([answers_with(model, pictures, units) for pictures in rounded], 1),
-            "flipping_radius": torch.where(smallest.isinf(), torch.nan, smallest),
+            "flipping_radius": torch.where(smallest.isinf(), -1, smallest),
             "gain": torch.stack([one - before for one in after], 1).float(),
         }
 

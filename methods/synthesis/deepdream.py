@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ambench import features
-from ambench.core import Concepts, InputError, Model, Portraits, Randomness, SynthesisMethod
+from ambench.core import Concepts, InputError, Layer, Model, Portraits, Randomness, SynthesisMethod
 
 from ._ascent import Ascended, Ascent
 from ._climbing import Climbers, Eye
@@ -20,6 +21,7 @@ from ._sought import Sought, sought
 from ._transforms import Transforms
 from ._updates import Adam
 
+LEVELLING = (nn.LayerNorm, nn.GroupNorm, _InstanceNorm)  # their outputs have the same mean square whatever comes in
 EDGE = 1e-3  # values nearer to 0 or 1 have no useful log-odds
 
 
@@ -52,11 +54,12 @@ class Deepdream(SynthesisMethod):
     """Ascent on the mean square of a layer from natural images on (Mordvintsev, Olah & Tyka 2015).
 
     A dream has no unit, so for each concept it starts at the images without it to which its unit responds most, one
-    for each of the `restarts`: what the layer adds is then held against the unit (ours). Details are climbed in
-    `octaves`, the first `zoom_out ** (octaves - 1)` times coarser than the picture, each for `steps` of Adam with
-    `rate`, the picture shifted by up to `jitter` sides in each step; `chunk` portraits climb at a time.
+    for each of the `restarts`: what the layer adds is then held against the unit (ours). Without a `layer`, it is the
+    default one, or the one before it if that is a normalisation over channels, which is always equally loud. Details
+    are climbed in `octaves`, the first `shrink ** (octaves - 1)` times as large as the picture, each for `steps` of
+    Adam with `rate`, the picture shifted by up to `jitter` sides in each step; `chunk` portraits climb at a time.
 
-    >>> Deepdream(octaves=3, zoom_out=2.0).sizes((16, 12))
+    >>> Deepdream(octaves=3, shrink=0.5).sizes((16, 12))
     [(4, 3), (8, 6), (16, 12)]
     """
 
@@ -66,7 +69,7 @@ class Deepdream(SynthesisMethod):
 
     layer: str | None = None
     octaves: int = 3
-    zoom_out: float = 1.4
+    shrink: float = 1 / 1.4
     steps: int = 32
     rate: float = 0.05
     jitter: float = 1 / 16
@@ -78,14 +81,14 @@ class Deepdream(SynthesisMethod):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"deepdream needs {name} of at least 1, not {value}")
-        if self.zoom_out < 1:
-            raise InputError(f"deepdream needs a zoom_out of at least 1, not {self.zoom_out}")
+        if not 0 < self.shrink <= 1:
+            raise InputError(f"deepdream needs shrink above 0 and at most 1, not {self.shrink}")
 
     def synthesise(self, model: Model, units: Tensor, concepts: Concepts, randomness: Randomness) -> Portraits:
         """Return `restarts` dreams for each of the units [K] in turn: images [K * restarts, *input] in (0, 1)."""
         if len(model.input_shape) < 2:
             raise InputError(f"deepdream adds coarse and fine details, and {list(model.input_shape)} has no extent")
-        layer = model.at(self.layer)
+        layer = self.layer_of(model)
         dreamt = Objective(layer.name, torch.zeros(len(units), device=model.device), energy(layer))
         natural = contrast(concepts, model)
         climbers = Climbers.of(model, units, Sought(dreamt), spread(model, dreamt, natural), self.restarts)
@@ -98,10 +101,19 @@ class Deepdream(SynthesisMethod):
                 pictures = detail.render(parts[-1].parameters)
         return _portraits(pictures, climbers.units, parts)
 
+    def layer_of(self, model: Model) -> Layer:
+        """Return the layer that is made louder; without one named, the last that no normalisation levels."""
+        if self.layer is not None:
+            return model.at(self.layer)
+        names = list(model.layers)
+        before = names[: names.index(model.at(None).name) + 1]
+        free = [name for name in before if not isinstance(model.layers[name].module, LEVELLING)]
+        return model.at(free[-1] if free else None)
+
     def sizes(self, extent: Sequence[int]) -> list[tuple[int, ...]]:
         """Return the size of the details of each octave, coarsest first."""
-        factors = [self.zoom_out**octave for octave in reversed(range(self.octaves))]
-        return [tuple(max(1, round(side / factor)) for side in extent) for factor in factors]
+        factors = [self.shrink**octave for octave in reversed(range(self.octaves))]
+        return [tuple(max(1, round(side * factor)) for side in extent) for factor in factors]
 
     def _photographs(self, model: Model, units: Tensor, concepts: Concepts) -> Tensor:
         """Return the images without each concept that excite its unit most, [K * restarts, *input], grey for want."""

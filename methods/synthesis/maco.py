@@ -25,9 +25,10 @@ class Maco(GradientSynthesis):
     """Ascent on the phases of waves whose magnitudes are the mean over contrast images (magnitude constrained).
 
     What is sought is set as in `actmax`. In each of the `steps` (None: 256) of NAdam with `rate`, the objective is the
-    mean over `crops` random crops with `noise` added, their side falling from `first_side` to `last_side` of the
-    picture's. The paper's crops at 224 pixels are 32 from .5 to .05; the defaults here suit 64 pixels (ours). Kept with
-    each portrait: its `transparency` [P, *extent], the summed size of the objective's slope at each pixel, and
+    mean over `crops` random crops with `noise` added, their side going from `first_side` to `last_side` of the
+    picture's. The paper's are 32 crops from .5 to .05 at 224 pixels, and a rate of 1; the defaults here are ours: at 64
+    pixels small crops made pictures that excite a unit when looked at closely only. Kept with each portrait: its
+    `transparency` [P, *extent], the summed size of the objective's slope at each pixel, and
     `spectrum` [1, C, …] with `natural_images` [1], from how many it was taken (0: none were there, and magnitudes fall
     with frequency instead).
 
@@ -37,11 +38,11 @@ class Maco(GradientSynthesis):
 
     citation = "Fel et al. 2023, arXiv 2306.06805"
 
-    rate: float = 1.0
+    rate: float = 0.3
     crops: int = 8
     noise: float = 0.08
     first_side: float = 0.75
-    last_side: float = 0.3
+    last_side: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
