@@ -108,8 +108,10 @@ def planned(suite: Suite, given: Given = NOTHING_GIVEN) -> list[Cell]:
 def _require_units(model: Model, dataset: Dataset) -> None:
     """Refuse a label that can only be meant as an output unit and is none; other names may get a unit of their own."""
     for name in dataset.names:
-        if name.isdecimal() and name not in model.units:
+        if name.removeprefix("-").isdecimal() and name not in model.units:
             hint = nearest(name, model.units)
+            if model.classes == tuple(map(str, range(len(model.classes)))):
+                hint += " (its outputs have no names yet: wrap(network, names=...) gives them those of the dataset)"
             raise InputError(f"label '{name}' is no output unit of model '{model.name}'; {hint}")
 
 

@@ -28,7 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from ambench.core import Dataset, InputError, Method, Metric, nearest
 
 Kind = Literal["methods", "metrics", "datasets"]
-IN_FOLDERS = ("folder", "cue_conflict_folder")  # datasets whose first setting is a path
+IN_FOLDERS = ("folder", "cue_conflict_folder", "ucr")  # datasets whose first setting is a path
 _BASES: Mapping[Kind, type[Any]] = {"methods": Method, "metrics": Metric, "datasets": Dataset}
 
 
