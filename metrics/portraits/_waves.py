@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 BANDS = 8
+CHUNK = 64  # inputs whose waves are in memory at a time
 SHORTEST = 8  # pixels of a side, below which there are too few bands for a line
 
 
@@ -21,20 +22,24 @@ def slopes(images: Tensor) -> Tensor:
     >>> bool(slopes(noise).mean().abs() < 0.1)  # noise has the same power everywhere
     True
     """
-    extent = images.shape[2:]
-    if min(extent, default=0) < SHORTEST:
+    if min(images.shape[2:], default=0) < SHORTEST:
         return torch.full((len(images),), math.nan, dtype=torch.float64, device=images.device)
-    grey = images.double().mean(1)  # [B, *extent]
+    return torch.cat([_slopes(part.double().mean(1)) for part in torch.split(images, CHUNK)])
+
+
+def _slopes(grey: Tensor) -> Tensor:
+    """Return the slope [B] of each of grey inputs [B, *extent]."""
+    extent = grey.shape[1:]
     window = torch.ones((), dtype=grey.dtype, device=grey.device)
     for side in extent:
         window = window[..., None] * torch.hann_window(side, periodic=False, dtype=grey.dtype, device=grey.device)
     axes = tuple(range(1, grey.ndim))
-    mean = (window * grey).sum(axes, keepdim=True) / window.sum().clamp_min(1e-12)
-    waves = torch.fft.fftn(window * (grey - mean), dim=axes).abs() ** 2
-    logs, frequencies = _bands(waves.flatten(1), _frequencies(extent).to(grey).flatten(), min(extent))
+    distance = grey - (window * grey).sum(axes, keepdim=True) / window.sum()
+    power = torch.fft.fftn(window * distance, dim=axes).abs() ** 2
+    logs, frequencies = _bands(power.flatten(1), _frequencies(extent).to(grey).flatten(), min(extent))
     centred = frequencies - frequencies.mean()
     slope = (logs * centred).sum(1) / centred.square().sum()
-    slope[(grey - mean).flatten(1).abs().amax(1) < 1e-6] = math.nan  # flat
+    slope[distance.flatten(1).abs().amax(1) < 1e-6] = math.nan  # flat
     return slope
 
 
