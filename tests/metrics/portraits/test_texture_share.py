@@ -13,10 +13,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
+from scipy.stats import ttest_ind
 from torch import Tensor
 
 from ambench import registry
 from ambench.core import Directions, InputError, Portraits, Randomness, Skipped, Trial, Values
+from ambench.models import resolve
 
 shuffled = importlib.import_module("ambench.metrics.portraits.texture_share").shuffled
 SIDE = 64
@@ -233,3 +235,18 @@ def blurred(image: Tensor, deviation: float) -> np.ndarray:
 
 def answer_of(trial: Trial[Portraits], image: Tensor | np.ndarray) -> float:
     return trial.model.network(torch.as_tensor(image)[None]).item()
+
+
+def test_the_embedded_texture_twin_answers_to_texture_and_the_other_to_outline() -> None:
+    """Natural images of the network's own classes, those that drive them most, one network at a time."""
+    shown = list(registry.load("datasets", "cue_conflict"))
+    images = torch.cat([case.images for case in shown])
+    shares = {}
+    for name, cue in (("cnn", "shape"), ("cnn-texture", "texture")):
+        model = resolve(name)
+        labels = torch.cat([getattr(case.truth, cue) for case in shown])
+        concepts = portrayed.examples(images, F.one_hot(labels, 8), model.classes)
+        trial = portrayed.portrayed(torch.zeros(24, *images.shape[1:]), [*range(8)] * 3, model, concepts)
+        values = kept(trial, yardstick=True)
+        shares[name] = values.values[values.defined].numpy()
+    assert ttest_ind(shares["cnn-texture"], shares["cnn"], alternative="greater").pvalue < 1e-3
