@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LONGEST_FUNCTION, MEDIAN_FUNCTION = 40, 10  # lines, docstring aside
 
-PLUGIN_LIBRARIES = {"torch", "torchvision", "captum", "sklearn", "scipy", "numpy"}
+PLUGIN_LIBRARIES = {"torch", "torchvision", "captum", "sklearn", "scipy", "numpy", "cmaes"}
 
 
 def rooms() -> dict[str, tuple[set[str], set[str]]]:
