@@ -126,8 +126,8 @@ def _make(bench: Workbench, kept: Path | None) -> tuple[Portraits | Directions, 
 
 def _lift(bench: Workbench, explanation: Portraits | Directions) -> Localise | None:
     if isinstance(explanation, Portraits):
-        if not len(bench.concepts):
-            return None  # without contrast images a portrait has nothing to differ from
+        if not len(bench.concepts) or not bench.model.layers:
+            return None  # a portrait has nothing to differ from, or nowhere to be read
         directions = explanations.directions(bench.model, explanation, bench.units, bench.concepts)
     else:
         directions = explanation

@@ -56,6 +56,9 @@ def judge(bench: Workbench, answer: Answer, folder: Path | None = None) -> list[
     image_verdicts = [v for v in verdicts if issubclass(v.metric.reads, Scores)]
     if image_verdicts and answer.localise is not None:
         _judge_images(bench, answer, image_verdicts)
+    elif not bench.model.layers:
+        for verdict in image_verdicts:
+            verdict.reason = f"model '{bench.model.name}' has no layer in which its portraits could be read"
     for verdict in verdicts:
         if isinstance(answer.explanation, verdict.metric.reads):
             _guarded(verdict, _judge_explanation, bench, answer)

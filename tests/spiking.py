@@ -28,7 +28,7 @@ class FiringRates(nn.Module):
         super().__init__()
         self.steps, self.coded = steps, coded
         self.colours = nn.Conv2d(3, 3, 1, bias=False)
-        self.colours.weight.data = (1.5 * torch.eye(3) - 0.5)[:, :, None, None]  # a colour less the others
+        self.colours.weight.data = (2 * torch.eye(3) - 0.5)[:, :, None, None]  # a colour, less the others
         self.places, self.sums = snntorch.Leaky(beta=0.8), snntorch.Leaky(beta=0.8)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ class FiringRates(nn.Module):
         for _ in range(self.steps):
             seen = torch.bernoulli(images) if self.coded else images
             fired, places = self.places(F.avg_pool2d(self.colours(seen), 4), places)  # [B, 3, 4, 4]
-            fired, sums = self.sums(fired.mean((2, 3)), sums)  # [B, 3]
+            fired, sums = self.sums(3 * fired.mean((2, 3)), sums)  # [B, 3]
             spikes.append(fired)
         return torch.stack(spikes).mean(0)
 

@@ -32,7 +32,8 @@ class Space(Protocol):
 class Waves:
     """Images made of slow waves: up to `frequencies` cycles a side along every axis, in each decorrelated colour.
 
-    A code holds real and imaginary parts of `Fourier` coefficients; inputs without extent are taken as they are.
+    A code holds real and imaginary parts of `Fourier` coefficients, scaled so that waves along one or three axes rise
+    no higher than those of a square picture. Of inputs without extent it holds the log-odds.
 
     >>> Waves((3, 64, 64), 4).dimensions  # 3 colours, frequencies -4 to 4 by 0 to 4, two parts
     270
@@ -47,6 +48,8 @@ class Waves:
             cycles = torch.fft.rfftfreq(side, 1 / side) if last else torch.fft.fftfreq(side, 1 / side)
             slow = cycles.abs() <= frequencies + 0.5
             kept &= slow.view(-1, *[1] * (len(self._whole) - axis - 2))
+        axes = len(shape) - 1
+        self._scale = max(shape[1:]) ** (axes / 2 - 1) if axes else 1.0
         self._places = kept.flatten().nonzero().flatten()
 
     @property
@@ -57,7 +60,7 @@ class Waves:
     def render(self, codes: Tensor) -> Tensor:
         """Return images [m, *input] in (0, 1) of codes [m, dimensions]."""
         whole = codes.new_zeros(len(codes), torch.Size(self._whole).numel())
-        whole[:, self._places.to(codes.device)] = codes
+        whole[:, self._places.to(codes.device)] = codes * self._scale
         return self._images.render(whole.view(-1, *self._whole))
 
 
