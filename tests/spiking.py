@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ambench.models import wrap
 from ambench.core import Model
+from ambench.models import wrap
 
 COLOURS = ("red", "green", "blue")
 

@@ -52,7 +52,7 @@ class BlackBox:
 
     def _mean_logits(self, codes: Tensor, passes: int, *key: Hashable) -> Tensor:
         """Return the logits [m, U] of codes [m, d], the mean of some passes, on the CPU."""
-        totals = [self._total(part, passes, *key, number) for number, part in enumerate(codes.split(self.chunk))]
+        totals = [self._total(part, passes, *key, number) for number, part in enumerate(torch.split(codes, self.chunk))]
         return torch.cat(totals) / passes
 
     def _total(self, codes: Tensor, passes: int, *key: Hashable) -> Tensor:

@@ -134,4 +134,5 @@ def _first_state(cores: Tensor) -> Tensor:
 
 def _normalised(states: Tensor) -> Tensor:
     """Return states of length one; the length is no part of any probability, so no gradient goes through it."""
-    return states / states.detach().norm(dim=-1, keepdim=True).clamp_min(LEAST)
+    lengths: Tensor = states.detach().norm(dim=-1, keepdim=True)
+    return states / lengths.clamp_min(LEAST)

@@ -49,12 +49,16 @@ class Counting(nn.Module):
 
 
 @over_searches
-@pytest.mark.parametrize(("evaluations", "more"), [(1, ""), (37, ",population=10"), (60, ",restarts=2"), (45, ",chunk=7")])
+@pytest.mark.parametrize(
+    ("evaluations", "more"), [(1, ""), (37, ",population=10"), (60, ",restarts=2"), (45, ",chunk=7")]
+)
 def test_no_image_is_evaluated_beyond_the_budget(search, evaluations, more):
     model = networks.cnn()
     network = Counting(model.network)
     portraits = make(
-        f"search={search},evaluations={evaluations}{more}", Model("c", "", network, {}, {}, "", model.input_shape), [2, 0, 4]
+        f"search={search},evaluations={evaluations}{more}",
+        Model("c", "", network, {}, {}, "", model.input_shape),
+        [2, 0, 4],
     )
     each = len(portraits.units) if search != "random" else len(portraits.units) // 3  # all units look at the same draws
     checked = 1  # how many outputs there are

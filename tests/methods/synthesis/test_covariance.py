@@ -76,6 +76,6 @@ def test_a_search_that_has_converged_starts_again_elsewhere():
 
 
 def test_numpys_own_chance_is_left_alone():
-    before = np.random.get_state()[1].tolist()  # noqa: NPY002 - it is what must not change
+    before = np.random.get_state()[1].tolist()
     spent(5, lambda codes: codes.sum(2), 100)
-    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    assert np.random.get_state()[1].tolist() == before

@@ -38,7 +38,9 @@ def test_a_noisy_network_is_read_several_times_and_its_best_honestly():
     model = named("noisy")
     found = make("search=random,evaluations=900,passes=3", model, [0, 1])
     torch.manual_seed(1)
-    truth = torch.stack([model.network(image.expand(400, -1, -1, -1))[:, k].mean() for k, image in enumerate(found.images)])
+    truth = torch.stack(
+        [model.network(image.expand(400, -1, -1, -1))[:, k].mean() for k, image in enumerate(found.images)]
+    )
     error = 0.1 / 30**0.5  # a rate of 25 steps spreads by less than .1
     assert ((found.details["value"] - truth).abs() < 4 * error).all()
     assert found.details["evaluations"].tolist() == [900, 900]
