@@ -228,22 +228,41 @@ def keeping(folder: Path, also: Iterable[Read] = ()) -> Iterator[None]:
         _store.reset(token)
 
 
+@contextmanager
+def not_keeping() -> Iterator[None]:
+    """Keep nothing that is read in this block: of networks that nobody will ask again."""
+    token = _store.set(None)
+    try:
+        yield
+    finally:
+        _store.reset(token)
+
+
 def keys_of(model: Model, images: Tensor, wanted: Sequence[Read], chunk: int) -> dict[Read, str]:
     """Return the digest of all that decides each of the activations.
 
-    What the network and its layers say of the first two images is part of it: it tells what neither weights nor modules
-    do, such as a normalisation written into `forward`, or a layer's name given to another module or view of it.
+    What the layers say of the first two images is part of it: a name may be given to another module or view of it.
+    """
+    total = digest(model, images)
+    total.update(f"{chunk}:".encode())
+    (said,) = _chunks(model, images[:FINGERPRINT_IMAGES], wanted, FINGERPRINT_IMAGES)
+    return {one: _key(total, one, said[one]) for one in wanted}
+
+
+def digest(model: Model, images: Tensor) -> hashlib._Hash:
+    """Return the digest of a network and of images.
+
+    What the network says of the first two images is part of it: it tells what neither weights nor modules do, such as a
+    normalisation written into `forward`.
     """
     total = hashlib.sha256()
     for name, tensor in sorted(model.network.state_dict().items()):
         total.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}:".encode())
         total.update(_bytes(tensor))
-    total.update(f"{model.network!r}:{images.dtype}:{tuple(images.shape)}:{images.device.type}:{chunk}:".encode())
-    first = images[:FINGERPRINT_IMAGES]
-    total.update(_bytes(features.logits(model, first)))
+    total.update(f"{model.network!r}:{images.dtype}:{tuple(images.shape)}:{images.device.type}:".encode())
+    total.update(_bytes(features.logits(model, images[:FINGERPRINT_IMAGES])))
     total.update(_bytes(images))
-    (said,) = _chunks(model, first, wanted, FINGERPRINT_IMAGES)
-    return {one: _key(total, one, said[one]) for one in wanted}
+    return total
 
 
 def _key(total: hashlib._Hash, one: Read, said: Tensor) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ambench import cost, explanation_files, explanations, registry
+from ambench import activations, cost, explanation_files, explanations, registry
 from ambench.core import (
     AttributionMethod,
     Case,
     Directions,
     InputError,
+    Model,
     Portraits,
     ProbeMethod,
     Randomness,
@@ -35,6 +36,7 @@ class Answer:
 
     `rivals` are the probes that it was told apart from, and why some cannot be had; `folder` is where they are kept.
     `twins` are the networks that it was compared with.
+    `elsewhere` are the method's directions in other networks, by the tag of their weights.
     """
 
     explanation: Portraits | Directions | None
@@ -43,6 +45,7 @@ class Answer:
     folder: Path | None = None
     rivals: dict[str, Rival | Skipped] = field(default_factory=dict)
     twins: dict[str | None, Twin] = field(default_factory=dict)
+    elsewhere: dict[str, Directions] = field(default_factory=dict)
 
     @property
     def missing(self) -> Mapping[int, str]:
@@ -55,7 +58,25 @@ def answer(bench: Workbench, kept: Path | None) -> Answer:
     if isinstance(bench.method, AttributionMethod):
         return Answer(None, _attribute(bench, bench.method), 0.0)
     explanation, seconds = explanation_files.read(kept, str(bench.model.device)) or _make(bench, kept)
-    return Answer(explanation, _lift(bench, explanation), seconds)
+    directions = _directions(bench, explanation)
+    return Answer(explanation, None if directions is None else _localise(bench.model, directions), seconds)
+
+
+def under(bench: Workbench, found: Answer, model: Model) -> Localise:
+    """Return how the cell's method explains another network of the same layers and units: it does all its work again.
+
+    Examples and chance stay what they were; fits and portraits are made once for each tag of weights.
+    """
+    other = replace(bench, model=model)
+    if isinstance(bench.method, AttributionMethod):
+        return _attribute(other, bench.method)
+    if model.weights not in found.elsewhere:
+        with activations.not_keeping():
+            directions = _directions(other, _make(other, None)[0])
+        if directions is None:
+            raise Skipped("these portraits cannot be lifted, so they explain no image, whatever the network")
+        found.elsewhere[model.weights] = directions
+    return _localise(model, found.elsewhere[model.weights])
 
 
 def kept_at(bench: Workbench, folder: Path | None) -> Path | None:
@@ -124,11 +145,14 @@ def _make(bench: Workbench, kept: Path | None) -> tuple[Portraits | Directions, 
     return made, watch.seconds
 
 
-def _lift(bench: Workbench, explanation: Portraits | Directions) -> Localise | None:
-    if isinstance(explanation, Portraits):
-        if not len(bench.concepts) or not bench.model.layers:
-            return None  # a portrait has nothing to differ from, or nowhere to be read
-        directions = explanations.directions(bench.model, explanation, bench.units, bench.concepts)
-    else:
-        directions = explanation
-    return lambda images, case: explanations.localise(bench.model, directions, images, case.targets)
+def _directions(bench: Workbench, explanation: Portraits | Directions) -> Directions | None:
+    """Return a probe's directions, or those of portraits; None where these differ from nothing, or are read nowhere."""
+    if isinstance(explanation, Directions):
+        return explanation
+    if not len(bench.concepts) or not bench.model.layers:
+        return None
+    return explanations.directions(bench.model, explanation, bench.units, bench.concepts)
+
+
+def _localise(model: Model, directions: Directions) -> Localise:
+    return lambda images, case: explanations.localise(model, directions, images, case.targets)

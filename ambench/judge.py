@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ambench.answer import Answer, rival, twin
+from ambench import sharing
+from ambench.answer import Answer, rival, twin, under
 from ambench.core import (
     AttributionMethod,
     Case,
     Directions,
     Ledger,
+    Method,
     Metric,
     Pairs,
     Portraits,
@@ -93,6 +95,9 @@ def trial(bench: Workbench, answer: Answer, case: Case, explanation: Any) -> Tri
         rival=_rival(bench, answer),
         pairs=lambda concept, count: _pairs(bench, concept, count),
         twin=_twin(bench, answer),
+        directions=answer.explanation if isinstance(answer.explanation, Directions) else None,
+        under=None if answer.localise is None else lambda model: under(bench, answer, model),
+        lasting=lambda case: sharing.lasting(bench.model, case),
     )
 
 
@@ -172,7 +177,7 @@ def _without_pictures(truth: Truth) -> Truth:
 
 
 def _judge_images(bench: Workbench, answer: Answer, verdicts: list[Verdict]) -> None:
-    observers = [v for v in verdicts if type(v.metric).observe is not Metric.observe]
+    observers = [v for v in verdicts if _observes(v.metric, bench.method)]
     learned = _calibrations(bench, answer, observers)
     pages = [_Pages() for _ in verdicts]
     position = 0
@@ -186,6 +191,10 @@ def _judge_images(bench: Workbench, answer: Answer, verdicts: list[Verdict]) -> 
     for verdict, page in zip(verdicts, pages, strict=True):
         if page.ids:
             _guarded(verdict, _finish, page)
+
+
+def _observes(metric: Metric[Any], method: Method) -> bool:
+    return type(metric).observe is not Metric.observe and method.family in metric.calibrates
 
 
 def _calibrations(bench: Workbench, answer: Answer, observers: list[Verdict]) -> dict[str, Any]:

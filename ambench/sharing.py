@@ -1,20 +1,25 @@
-"""What the cells of a run share: activations that one of them reads are read for all that will want them."""
+"""What cells share: activations that one of them reads are read for all that will want them, and small numbers."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from ambench.activations import Read, keeping
-from ambench.core import Model, ProbeMethod
+from ambench.activations import Read, digest, keeping
+from ambench.core import Case, Model, ProbeMethod
 from ambench.plan import Cell, Given
 from ambench.workbench import resolve_model
 
 FOLDER = "activations"
+CASES = 64  # whose numbers are kept at a time
+
+_lasting: OrderedDict[Hashable, MutableMapping[Hashable, Any]] = OrderedDict()
 
 
 @contextmanager
@@ -30,6 +35,19 @@ def activations_of(cell: Cell, folder: Path | None, given: Given) -> Iterator[No
 def forget_activations(folder: Path) -> None:
     """Remove the activations of a run that is over: they are large, and made again at any time."""
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
+
+
+def lasting(model: Model, case: Case) -> MutableMapping[Hashable, Any]:
+    """Return a store for what depends on a network and the images and names of a case alone.
+
+    It is this process's, and lasts while the case is among the last 64: cells of other methods find what is in it.
+    """
+    key = (digest(model, case.images).hexdigest(), case.ids)
+    store = _lasting.setdefault(key, {})
+    _lasting.move_to_end(key)
+    while len(_lasting) > CASES:
+        _lasting.popitem(last=False)
+    return store
 
 
 def _wanted(cell: Cell, folder: Path, given: Given) -> tuple[Read, ...]:

@@ -86,12 +86,37 @@ def trial(asked: Case, answer: Answer, **more: Any) -> Trial[Any]:
     """The trial of an answer to a case; `answer` is asked again for changed images."""
     concepts = Concepts(NAMES, asked.images[:0], torch.empty(0, len(NAMES), dtype=torch.bool))
     numbers, randomness = torch.arange(3), Randomness((0, "method", "model"), asked.ids)
-    pixels_as_features = nn.Identity()
-    layers = {"pixels": Layer("pixels", pixels_as_features, lambda grid: grid)}
+    network = Weighing(asked.images.shape[1])
+    layers = {"pixels": Layer("pixels", network.pixels, lambda grid: grid)}
     units, shape = {n: k for k, n in enumerate(NAMES)}, tuple(asked.images.shape[1:])
-    model = Model("none", "none", pixels_as_features, units, layers, "pixels", shape, NAMES)
+    model = Model("weighing", "none", network, units, layers, "pixels", shape, NAMES)
     given = Trial(model, asked, answer(asked.images, asked), concepts, randomness, numbers, answer, classes=NAMES)
-    return replace(given, **more)
+    return replace(given, **({"under": lambda other: answer} | more))
+
+
+class Weighing(nn.Module):
+    """Logits of three classes, each a weighted mean of all pixels, by operations that no neighbour can disturb."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pixels = nn.Identity()
+        self.weights = nn.Parameter(10 * channel_weights(channels))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return weighed(self.pixels(images), self.weights.T.unsqueeze(1)).flatten(2).mean(2)
+
+
+def channel_weights(channels: int) -> Tensor:
+    """What each of three concepts makes of each channel [K, C]."""
+    return torch.linspace(-1, 1.5, len(NAMES) * channels).view(len(NAMES), -1)
+
+
+def weighed(images: Tensor, shares: Tensor) -> Tensor:
+    """The channels of images [B, C, *extent], each times its share [C, B or 1, T], summed [B, T, *extent]."""
+    total = torch.zeros(len(images), shares.shape[2], *images.shape[2:])
+    for channel, share in enumerate(shares):
+        total = total + share.view(*share.shape, *[1] * (images.ndim - 2)) * images[:, channel, None]
+    return total
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -99,11 +124,7 @@ def trial(asked: Case, answer: Answer, **more: Any) -> Trial[Any]:
 
 def seen(images: Tensor, asked: Case) -> Heatmaps:
     """A map and a score that depend on each image alone, by operations that no neighbour can disturb."""
-    weights = torch.linspace(-1, 1.5, len(NAMES) * images.shape[1]).view(len(NAMES), -1)  # [K, C]
-    maps = torch.zeros(len(images), asked.targets.shape[1], *images.shape[2:])
-    for channel in range(images.shape[1]):
-        share = weights[asked.targets, channel]  # [B, T]
-        maps = maps + share.view(*share.shape, *[1] * (images.ndim - 2)) * images[:, channel, None]
+    maps = weighed(images, channel_weights(images.shape[1])[asked.targets].movedim(2, 0))
     return Heatmaps(maps.flatten(2).amax(2), maps)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -89,9 +89,11 @@ class Trial(Generic[E]):
     `shared` is a store for one case: what one metric computed, the next need not. `calibration` is the metric's own.
     `classes` are the dataset's names of what `Truth.shape` and `Truth.texture` count.
     For portraits the case holds the portraits as images, for directions the examples. Of probes only: `refit(counts)`
-    fits it to other samples of its examples, `rival(name)` is another probe with the same settings. `pairs(concept,
-    count)` are the dataset's images that differ in a concept alone. Of attribution methods only: `twin(name)` is the
-    same method on another network, or (None) on this one.
+    fits it to other samples of its examples, `rival(name)` is another probe with the same settings, and `directions`
+    are what its answers are about, where those of other methods are about output units. `pairs(concept, count)` are the
+    dataset's images that differ in a concept alone. Of attribution methods only: `twin(name)` is the same method on
+    another network, or (None) on this one. `under(model)` is any method's `localise` for another network of the same
+    layers, for which it does all its work again. `lasting(case)` is a store for one model and case, whatever the method.
     """
 
     model: Model
@@ -109,6 +111,9 @@ class Trial(Generic[E]):
     rival: Callable[[str], Rival] | None = None
     pairs: Callable[[str, int], Pairs | None] | None = None
     twin: Callable[[str | None], Twin] | None = None
+    directions: Directions | None = None
+    under: Callable[[Model], Callable[[Tensor, Case], Scores]] | None = None
+    lasting: Callable[[Case], MutableMapping[Hashable, Any]] | None = None
 
     def reexplain(self, images: Tensor) -> Scores:
         """Return the answer for changed images [B, *input] of this case, with the same ids and so the same noise."""
@@ -116,11 +121,30 @@ class Trial(Generic[E]):
             raise InputError("this trial cannot explain again: its explanation is not about images")
         return self.localise(images, self.case)
 
+    def reexplain_under(self, model: Model) -> Scores:
+        """Return the method's answer to this case for another network, with the same examples and the same noise.
+
+        Maps are computed, probes fitted and portraits synthesised anew: nothing of the answer on trial is used.
+        """
+        if self.under is None:
+            raise InputError("this trial cannot explain another network: its explanation is not about images")
+        return self.under(model)(self.case.images, self.case)
+
     def share(self, key: Hashable, compute: Callable[[], Any]) -> Any:
         """Return what was computed under this key for this case, computing it the first time."""
         if key not in self.shared:
             self.shared[key] = compute()
         return self.shared[key]
+
+    def keep(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return the same of what depends on model and case alone, which the trials of other methods find as well.
+
+        It should be small, such as numbers of each image: it outlives the cell.
+        """
+        store = self.share("lasting", lambda: {} if self.lasting is None else self.lasting(self.case))
+        if key not in store:
+            store[key] = compute()
+        return store[key]
 
 
 class Metric(ABC, Generic[E]):
@@ -138,6 +162,7 @@ class Metric(ABC, Generic[E]):
     needs: ClassVar[tuple[str, ...]] = ()  # fields of Truth without which it returns None
     citation: ClassVar[str] = "ambench"
     families: ClassVar[tuple[str, ...]] = ("synthesis", "probes", "attribution")  # of methods that it can score
+    calibrates: ClassVar[tuple[str, ...]] = families  # of methods for which it must observe the calibration part
     standard: ClassVar[bool] = True  # asked where metrics are not named
     limit: int | None = None  # score only the first so many images: for metrics that explain again and again
 

@@ -45,12 +45,16 @@ OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits)
 OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's other restarts
 STEADY = tuple(name for name in OF_IMAGES if hasattr(registry.find("metrics", name), "changes"))  # robustness
 JUDGING = tuple(name for name in OF_IMAGES if registry.find("metrics", name).better != "neither")
-TRUTHFUL = tuple(name for name in JUDGING if name not in STEADY and READS[name] is not Predictions)
+FAITHFUL = tuple(name for name in OF_IMAGES if ".faithfulness." in registry.find("metrics", name).__module__)
+TRUTHFUL = tuple(
+    name for name in JUDGING if name not in (*STEADY, *FAITHFUL) and READS[name] is not Predictions
+)
+QUICK = {"infidelity": "infidelity:draws=16", "sensitivity_max": "sensitivity_max:draws=3"}
 COUNT, EXTENT = 24, (8, 6)
 
 
 def load(name: str) -> Metric[Any]:
-    return registry.load("metrics", name)
+    return registry.load("metrics", QUICK.get(name, name))
 
 
 def answer_for(name: str) -> trials.Answer:
@@ -321,9 +325,23 @@ def steady(sign: int) -> trials.Answer:
     return answer
 
 
-@pytest.mark.parametrize("name", [*TRUTHFUL, *STEADY])
+def contributions(sign: int) -> trials.Answer:
+    """What each pixel adds to the logit of the trials' network (1), nothing (0), or the contrary (-1)."""
+
+    def answer(images: Tensor, case: Case) -> Heatmaps:
+        maps = trials.seen(images - 0.5, case).values
+        return Heatmaps(maps.flatten(2).amax(2), sign * maps)
+
+    return answer
+
+
+ANSWERS = {name: truth_of for name in TRUTHFUL} | {name: steady for name in (*STEADY, "sensitivity_max")}
+ANSWERS |= {name: contributions for name in ("insertion", "deletion", "road")}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
 def test_the_right_answer_beats_none_and_none_beats_its_contrary(name: str) -> None:
-    asked, answers = trials.case(COUNT, (16, 12)), steady if name in STEADY else truth_of
+    asked, answers = trials.case(COUNT, (16, 12)), ANSWERS[name]
     right, none, wrong = (said(name, asked, answers(sign)) for sign in (1, 0, -1))
     up = {"higher": 1, "lower": -1}[load(name).better]
     best, worst = trials.means(right), trials.means(wrong)

@@ -1,0 +1,1 @@
+"""Faithfulness: whether a map says what the model does."""
