@@ -170,7 +170,7 @@ def stays_in_its_range(metric: Metric[Any]) -> str | None:
 
 @dataclass(frozen=True)
 class Oracle(AttributionMethod):
-    """Reads the truth off the colours (`sign` 1), says nothing (0), or the opposite (-1)."""
+    """Reads the truth off the toy network's features (`sign` 1), says nothing (0), or the opposite (-1)."""
 
     sign: int = 1
 
@@ -178,7 +178,8 @@ class Oracle(AttributionMethod):
         self, model: Model, images: Tensor, targets: Tensor, concepts: Concepts, randomness: Randomness
     ) -> Heatmaps:
         """Return how much each colour stands out at each place [B, T, H, W], and the most of it [B, T]."""
-        standing_out = (3 * images - images.sum(1, keepdim=True) - 0.5).relu()  # [B, 3, H, W]
+        with torch.no_grad():
+            standing_out = model.at(None).module(images)  # [B, 3, H, W]
         maps = standing_out[torch.arange(len(images))[:, None], targets]
         return Heatmaps(self.sign * maps.flatten(2).amax(2), self.sign * maps)
 

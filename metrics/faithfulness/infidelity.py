@@ -23,8 +23,8 @@ class Infidelity(Metric[Heatmaps]):
 
     `perturbation` is what is drawn: `boxes` of random place and size, which take the examples' mean colour, and of
     which the map says the sum of its values inside; or `noise` I of deviation .1, the same in all channels, which is
-    subtracted, and of which the map A says <I, A>. `scaled` fits one factor to each map by least squares, not below 0, so
-    that its pattern and sign count, and divides by the mean square of the falls: 0 predicts all, 1 nothing, as does a
+    subtracted, and of which the map A says <I, A>. `scaled` fits one factor to each map by least squares, at least 0,
+    so that its pattern and sign count, and divides by the mean square of the falls: 0 predicts all, 1 nothing, as a
     flat map. Without it the value is the plain mean square, in logits squared, to compare with no other method or
     model. A logit that no change moves is undefined, and so is a concept that the image does not show.
 
@@ -97,7 +97,7 @@ class Infidelity(Metric[Heatmaps]):
 
 
 def unexplained(said: Tensor, falls: Tensor) -> Tensor:
-    """Return the share of the falls' squares [..., draws] that no multiple, 0 or above, of what was said explains [...].
+    """Return the share of the falls' squares [..., draws] that no positive multiple of what was said explains.
 
     >>> round(unexplained(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0])).item(), 6)  # 1 - .6 ** 2
     0.64

@@ -335,8 +335,8 @@ def contributions(sign: int) -> trials.Answer:
     return answer
 
 
-ANSWERS = {name: truth_of for name in TRUTHFUL} | {name: steady for name in (*STEADY, "sensitivity_max")}
-ANSWERS |= {name: contributions for name in ("insertion", "deletion", "road")}
+ANSWERS = dict.fromkeys(TRUTHFUL, truth_of) | dict.fromkeys((*STEADY, "sensitivity_max"), steady)
+ANSWERS |= dict.fromkeys(("insertion", "deletion", "road"), contributions)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
