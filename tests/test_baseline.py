@@ -13,7 +13,7 @@ BASELINE = Path(__file__).parent.parent / "results" / "baseline"
 QUALITY = [
     name
     for name, metric in registry.names("metrics").items()
-    if metric.reads in (Scores, Heatmaps) and "attribution" in metric.families
+    if metric.standard and metric.reads in (Scores, Heatmaps) and "attribution" in metric.families
 ]
 
 
