@@ -93,7 +93,7 @@ class Trial(Generic[E]):
     are what its answers are about, where those of other methods are about output units. `pairs(concept, count)` are the
     dataset's images that differ in a concept alone. Of attribution methods only: `twin(name)` is the same method on
     another network, or (None) on this one. `under(model)` is any method's `localise` for another network of the same
-    layers, for which it does all its work again. `lasting(case)` is a store for one model and case, whatever the method.
+    layers, for which it does all its work again. `lasting(case)` is a store for model and case, whatever the method.
     """
 
     model: Model

@@ -46,9 +46,7 @@ OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's o
 STEADY = tuple(name for name in OF_IMAGES if hasattr(registry.find("metrics", name), "changes"))  # robustness
 JUDGING = tuple(name for name in OF_IMAGES if registry.find("metrics", name).better != "neither")
 FAITHFUL = tuple(name for name in OF_IMAGES if ".faithfulness." in registry.find("metrics", name).__module__)
-TRUTHFUL = tuple(
-    name for name in JUDGING if name not in (*STEADY, *FAITHFUL) and READS[name] is not Predictions
-)
+TRUTHFUL = tuple(name for name in JUDGING if name not in (*STEADY, *FAITHFUL) and READS[name] is not Predictions)
 QUICK = {"infidelity": "infidelity:draws=16", "sensitivity_max": "sensitivity_max:draws=3"}
 COUNT, EXTENT = 24, (8, 6)
 
