@@ -40,6 +40,14 @@ def selected(trial: Trial[Portraits], rows: Sequence[int]) -> Trial[Portraits]:
     return replace(trial, case=case, explanation=replace(whole, images=case.images, **parts), shared={})
 
 
+def in_a_row(trial: Trial[Portraits]) -> Trial[Portraits]:
+    """The trial with the pixels of pictures one after the other, as series [C, T]; its model is not to be asked."""
+    case = replace(trial.case, images=trial.case.images.flatten(2))
+    concepts = replace(trial.concepts, images=trial.concepts.images.flatten(2))
+    explanation = replace(trial.explanation, images=case.images)
+    return replace(trial, case=case, concepts=concepts, explanation=explanation, shared={})
+
+
 def colours(model: Model | None = None, seeks: Directions | None = None) -> Trial[Portraits]:
     """Bars of each colour in turn, ever higher, and less and less of the next colour; the toy network in doubles."""
     source = toy.network() if model is None else model
