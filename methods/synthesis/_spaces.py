@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ambench.core import InputError, nearest
+from ambench import decoders
+from ambench.core import InputError, Model, nearest
 
 from ._fourier import Fourier
 from ._pixels import Pixels
@@ -16,10 +18,7 @@ REACH = 4.0  # every number of a code lies between minus and plus this
 
 
 class Space(Protocol):
-    """Codes of `dimensions` numbers, each in [-REACH, REACH], that stand for inputs of a network.
-
-    A decoder is one too: it needs a way from such numbers to whatever its own codes are.
-    """
+    """Codes of `dimensions` numbers, each in [-REACH, REACH], that stand for inputs of a network."""
 
     @property
     def dimensions(self) -> int:
@@ -64,8 +63,50 @@ class Waves:
         return self._images.render(whole.view(-1, *self._whole))
 
 
-def space_of(name: str, shape: tuple[int, ...], frequencies: int) -> Space:
-    """Return a space by name, for inputs of a shape; raises InputError with the nearest name."""
-    if name != "fourier":
-        raise InputError(f"there is no space '{name}' to search; {nearest(name, ['fourier'])}")
-    return Waves(shape, frequencies)
+class Codes:
+    """The code space of a decoder: numbers of standard deviations about its mean code, or shares of a code's range.
+
+    A rectified code goes from 0 to the highest that the decoder allows. Pictures of another size than the network's
+    are resized by area, and values outside [0, 1] cut off.
+
+    >>> Codes(decoders.resolve("shapes"), (3, 32, 32)).render(torch.zeros(2, 119)).shape
+    torch.Size([2, 3, 32, 32])
+    """
+
+    def __init__(self, decoder: decoders.Decoder, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3:
+            raise InputError(f"decoder '{decoder.name}' makes pictures, and the network takes {list(shape)}")
+        self._decoder = decoder
+        self._extent = shape[1:]
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers make a code of the decoder."""
+        return self._decoder.mean.numel()
+
+    def render(self, codes: Tensor) -> Tensor:
+        """Return pictures [m, *input] in [0, 1] of codes [m, dimensions]."""
+        decoder = self._decoder
+        codes = codes.to(decoder.mean).view(-1, *decoder.code_shape)
+        low, high = decoder.bounds
+        own = (
+            low + (high - low) * (codes / REACH + 1) / 2
+            if decoder.kind == "relu"
+            else decoder.mean + decoder.std * codes
+        )
+        pictures: Tensor = decoder.network(own)
+        if pictures.shape[2:] != self._extent:
+            pictures = F.interpolate(pictures, size=self._extent, mode="area")
+        return pictures.clamp(0, 1).to(codes)
+
+
+def space_of(name: str, model: Model, frequencies: int) -> Space:
+    """Return a model's space by name: `fourier`, or a decoder's; raises InputError with the nearest name."""
+    if name == "fourier":
+        return Waves(model.input_shape, frequencies)
+    if name.partition("@")[0] not in decoders.NAMES and not name.startswith("python:"):
+        raise InputError(
+            f"there is no space '{name}' to search; {nearest(name, ['fourier', *decoders.NAMES, 'python:…'])}"
+        )
+    decoder = decoders.resolve(name, model.device, model.input_shape[0])
+    return Codes(decoder, model.input_shape)

@@ -27,7 +27,8 @@ class ActmaxFree(SynthesisMethod):
 
     `search`: `random` (uniform draws, the floor), `cma` (an evolution strategy) or `protes` (a tensor train that
     learns which grid points are worth drawing). `space`: `fourier`, images of at most `frequencies` cycles a side,
-    each coefficient in [-4, 4]. `objective`: the unit's `logit`, or its log-`probability`, which saturates.
+    each coefficient in [-4, 4]; or a decoder's name (`shapes`, `python:FILE:FACTORY`), whose codes are searched up to
+    4 standard deviations from their mean. `objective`: the unit's `logit`, or its log-`probability`, which saturates.
 
     `population`: codes a generation (None: 4 + 3 ln d for `cma`, else 100). Of `protes` alone: `points` on the grid,
     the `elite` of a generation that it learns from in `climbs` steps of Adam with `rate`, the train's `rank`, and
@@ -76,6 +77,8 @@ class ActmaxFree(SynthesisMethod):
                 raise InputError(f"actmax_free needs {name} of at least {least}, not {value}")
         if self.binary and self.points & (self.points - 1):
             raise InputError(f"actmax_free splits a power of two of points into binary choices, not {self.points}")
+        if self.space != "fourier":
+            object.__setattr__(self, "supervision", "decoder")
         if self._budget.codes < 1:
             raise InputError(
                 f"actmax_free needs more than {self.evaluations} evaluations for {self.passes} passes: "
@@ -93,7 +96,7 @@ class ActmaxFree(SynthesisMethod):
         groups = rows
         if self.search == "random":  # whoever learns nothing may look at the others' draws: one forward for all units
             groups = Groups(torch.tensor([restart for _, restart in wanted]), tuple(range(self.restarts)))
-        space = space_of(self.space, model.input_shape, self.frequencies)
+        space = space_of(self.space, model, self.frequencies)
         places = torch.arange(len(units), device=model.device).repeat_interleave(self.restarts)
         box = BlackBox(model, space, objective.select(places), randomness, self.chunk)
         search = self._started(space.dimensions, [randomness.generator("search", key) for key in groups.keys])

@@ -203,9 +203,8 @@ def explain(spec: str, question: Question) -> Portraits | Directions | Scores:
 def tensors(explanation: object) -> dict[str, Tensor]:
     found = {name: value for name, value in vars(explanation).items() if isinstance(value, Tensor)}
     details = getattr(explanation, "details", {})
-    return found | {
-        name: value for name, value in details.items() if not name.endswith("seconds")
-    }  # never twice the same
+    timeless = {name: value for name, value in details.items() if not name.endswith("seconds")}
+    return found | timeless
 
 
 def assert_equal(one: object, other: object, tolerance: float = 0.0) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ambench import models, registry
+from ambench import decoders, models, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 
 spaces = importlib.import_module("ambench.methods.synthesis._spaces")
@@ -207,6 +207,39 @@ def test_three_colours_have_270_slow_coefficients():
     assert spaces.Waves((3, 64, 64), 0).dimensions == 3 * 2
 
 
+def test_codes_of_a_decoder_are_standard_deviations_about_its_mean():
+    decoder = decoders.resolve("shapes")
+    space = spaces.Codes(decoder, (3, 64, 64))
+    codes = torch.stack([torch.zeros(119), torch.full((119,), 4.0)])
+    expected = decoder.network(torch.stack([decoder.mean, decoder.mean + 4 * decoder.std])).clamp(0, 1)
+    assert torch.equal(space.render(codes), expected)
+
+
+def test_rectified_codes_go_from_nothing_to_the_highest():
+    network = nn.Sequential(nn.Linear(2, 12), nn.Unflatten(1, (3, 2, 2)))
+    mean, deviation = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 1.0])
+    space = spaces.Codes(decoders.wrap(network, (2,), "relu", mean, deviation), (3, 2, 2))
+    made = space.render(torch.tensor([[-4.0, -4.0], [4.0, 4.0], [0.0, 4.0]]))
+    expected = network(torch.tensor([[0.0, 0.0], [2.5, 5.0], [1.25, 5.0]])).clamp(0, 1)
+    torch.testing.assert_close(made, expected)
+
+
+def test_a_decoders_pictures_are_resized_by_area():
+    network = nn.Sequential(nn.Linear(2, 48), nn.Sigmoid(), nn.Unflatten(1, (3, 4, 4)))
+    decoder, codes = decoders.wrap(network, (2,)), torch.tensor([[0.5, -2.0]])
+    whole, half = (spaces.Codes(decoder, (3, side, side)).render(codes) for side in (4, 2))
+    torch.testing.assert_close(half, whole.unflatten(2, (2, 2)).unflatten(4, (2, 2)).mean((3, 5)))
+
+
+def test_a_search_in_a_decoders_codes_gives_its_pictures():
+    model = models.resolve("cnn")
+    found = make("space=shapes,evaluations=80", model, [8, 11])
+    assert found.images.shape == (2, 3, 64, 64)
+    assert (found.history[:, -1] > found.details["start"]).all()
+    method = registry.load("methods", "actmax_free:space=shapes")
+    assert (method.supervision, registry.load("methods", "actmax_free").supervision) == ("decoder", "nothing")
+
+
 # ------------------------------------------------------------------------------------------------ bad input
 
 
@@ -235,3 +268,12 @@ def test_settings_that_cannot_be_are_refused(settings, reason):
 def test_a_space_that_is_not_there_is_refused_with_the_nearest_name():
     with pytest.raises(InputError, match="there is no space 'furier' to search; did you mean 'fourier'"):
         make("space=furier", networks.cnn(), [0])
+
+
+def test_a_decoder_that_does_not_fit_is_refused():
+    with pytest.raises(InputError, match="makes images of 3 channel"):
+        make("space=shapes", networks.cnn(channels=1), [0])
+    with pytest.raises(InputError, match=r"makes pictures, and the network takes \[3, 9\]"):
+        make(
+            "space=shapes", Model("series", "", nn.Sequential(nn.Flatten(), nn.Linear(27, 3)), {}, {}, "", (3, 9)), [0]
+        )
