@@ -1,0 +1,1 @@
+"""Representation: how do a network's features lie, and do they share directions?"""
