@@ -102,7 +102,7 @@ def swin() -> nn.Module:
 
 def cnn(relu: str = "module", channels: int = 3, shape: tuple[int, int] = (16, 16)) -> Model:
     network = seeded(lambda: Convolutional(relu, channels))
-    return wrap(network, "tiny", input_shape=(channels, *shape))
+    return wrap(network, "tiny" if channels == 3 else "grey", input_shape=(channels, *shape))
 
 
 def series(length: int = 24) -> Model:

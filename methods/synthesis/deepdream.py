@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ambench import features
-from ambench.core import Concepts, InputError, Layer, Model, Portraits, Randomness, SynthesisMethod
+from ambench.core import Concepts, InputError, Layer, Model, Portraits, Randomness, Skipped, SynthesisMethod
 
 from ._ascent import Ascended, Ascent
 from ._climbing import Climbers, Eye
@@ -87,7 +87,7 @@ class Deepdream(SynthesisMethod):
     def synthesise(self, model: Model, units: Tensor, concepts: Concepts, randomness: Randomness) -> Portraits:
         """Return `restarts` dreams for each of the units [K] in turn: images [K * restarts, *input] in (0, 1)."""
         if len(model.input_shape) < 2:
-            raise InputError(f"deepdream adds coarse and fine details, and {list(model.input_shape)} has no extent")
+            raise Skipped(f"deepdream adds coarse and fine details, and {list(model.input_shape)} has no extent")
         layer = self.layer_of(model)
         dreamt = Objective(layer.name, torch.zeros(len(units), device=model.device), energy(layer))
         natural = contrast(concepts, model)

@@ -38,6 +38,7 @@ from ambench.core import (
 QUICK = {  # settings that save time, or make do with few examples
     "actmax": "steps=6",
     "actmax_joint": "steps=6",
+    "actmax_latent": "steps=3",
     "adversarial": "steps=3,restarts=2",
     "deepdream": "steps=2",
     "maco": "steps=4,crops=2",
@@ -85,13 +86,14 @@ VARIANTS = [
 ]
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
-    "attention_rollout": {"tiny", "swin"},
+    "actmax_latent": {"grey", "series"},
+    "attention_rollout": {"tiny", "grey", "swin"},
     "cam": {"transformer", "registered"},
     "deconvnet": WITH_GELU,
     "guided_backprop": WITH_GELU,
     "guided_gradcam": WITH_GELU,
     "maco": {"series"},
-    "sequence_dreaming": {"tiny", *WITH_GELU},
+    "sequence_dreaming": {"tiny", "grey", *WITH_GELU},
 }
 NAMES = sorted(registry.names("methods"))
 SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in NAMES] + VARIANTS)
