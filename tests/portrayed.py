@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ambench import toy
 from ambench.core import Case, Concepts, Directions, Layer, Model, Portraits, Randomness, Trial, Truth
 
+natural_sought = importlib.import_module("ambench.metrics.portraits._responses").natural_sought
 NAMES = ("red", "green", "blue")
 
 
@@ -37,7 +39,20 @@ def selected(trial: Trial[Portraits], rows: Sequence[int]) -> Trial[Portraits]:
     """The trial of some of the portraits, under their own ids."""
     case, whole, index = trial.case.select(rows), trial.explanation, torch.tensor(rows)
     parts = {name: getattr(whole, name)[index] for name in ("units", "alive", "history")}
-    return replace(trial, case=case, explanation=replace(whole, images=case.images, **parts), shared={})
+    details = {name: detail[index] for name, detail in whole.details.items()}
+    explanation = replace(whole, images=case.images, details=details, **parts)
+    return replace(trial, case=case, explanation=explanation, shared={})
+
+
+def searched(trial: Trial[Portraits], evaluations: int = 300) -> Trial[Portraits]:
+    """The trial with curves of a search that passes the strongest natural image, each portrait's at a pace of its own."""
+    pool = natural_sought(trial)
+    start, natural = pool.mean(0), pool.amax(0)  # [P]
+    paces = torch.tensor([1 + int(name[-1]) + len(name) / 20 for name in trial.case.ids], dtype=torch.float64)
+    spent = torch.arange(1, evaluations + 1) / evaluations
+    curve = start[:, None] + (natural - start)[:, None] * 1.5 * spent ** (1 / paces[:, None])
+    details = {"start": start, "in_logits": torch.ones(len(start)).bool()}
+    return replace(trial, explanation=replace(trial.explanation, history=curve, details=details))
 
 
 def in_a_row(trial: Trial[Portraits]) -> Trial[Portraits]:

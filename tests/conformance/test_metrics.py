@@ -43,6 +43,7 @@ OF_IMAGES = tuple(name for name in EVERY if issubclass(READS[name], Scores) and 
 WHERE = tuple(name for name in OF_IMAGES if issubclass(READS[name], Heatmaps))
 OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits)
 OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's other restarts
+OF_SEARCHES = ("evaluations_to_natural", "normalised_best", "search_area")  # they read a curve of evaluations
 OF_SERIES = ("roughness", "spectral_distance")  # pictures are not theirs
 STEADY = tuple(name for name in OF_IMAGES if hasattr(registry.find("metrics", name), "changes"))  # robustness
 JUDGING = tuple(name for name in OF_IMAGES if registry.find("metrics", name).better != "neither")
@@ -67,7 +68,8 @@ def said(name: str, asked: Case, answer: trials.Answer, **more: Any) -> Values:
 
 
 def of_portraits(name: str, trial: Trial[Any]) -> Values:
-    values = load(name).score(portrayed.in_a_row(trial) if name in OF_SERIES else trial)
+    asked = portrayed.in_a_row(trial) if name in OF_SERIES else trial
+    values = load(name).score(portrayed.searched(asked) if name in OF_SEARCHES else asked)
     assert values is not None
     return values
 
