@@ -17,7 +17,11 @@ _NOTES = {
     "series-cnn": "128 samples, trained on series",
 }
 _MODEL_FORMS = (
-    ("torchvision:NAME[@WEIGHTS]", "any torchvision classifier", "WEIGHTS: a torchvision name, .safetensors or .pth"),
+    (
+        "torchvision:NAME[@WEIGHTS]",
+        "any torchvision classifier or segmentation network",
+        "WEIGHTS: a torchvision name, .safetensors or .pth",
+    ),
     ("timm:NAME[@WEIGHTS]", "any timm classifier", "needs ambench[timm]"),
     ("python:MODULE_OR_FILE:FACTORY", "your own", "the factory returns a network or an ambench.core.Model"),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision.models
 from torch import nn
 from torchvision.models import VisionTransformer, WeightsEnum, get_model, get_model_weights, list_models
 
-from ambench import registry, zoo
+from ambench import registry, segmentation, zoo
 from ambench.core import InputError, Model, nearest
 from ambench.grafting import with_categories as with_categories
 from ambench.grafting import with_probe_units as with_probe_units  # models are made here …
@@ -29,7 +30,8 @@ def resolve(name: str, device: str = "cpu") -> Model:
     """Return a model by name, on a device; raises InputError with the nearest name.
 
     Names: an embedded one (`cnn`, `vit`, `series-cnn`, …), or `cnn@FILE` with other weights of the same architecture;
-    `torchvision:NAME[@WEIGHTS]` and `timm:NAME[@WEIGHTS]`, where the weights are those of a file (.safetensors, .pth,
+    `torchvision:NAME[@WEIGHTS]` (classifiers, and segmentation networks by the mean of each class's map) and
+    `timm:NAME[@WEIGHTS]`, where the weights are those of a file (.safetensors, .pth,
     .pt), or torchvision's by their name (`DEFAULT`, `IMAGENET1K_V2`; for timm `pretrained`), and random ones otherwise;
     `python:MODULE_OR_FILE:FACTORY`, a function that returns a network or a Model.
 
@@ -80,7 +82,7 @@ def _embedded(name: str, architecture: str, file: Path | None, device: torch.dev
 
 
 def _torchvision(name: str, architecture: str, weights: str, device: torch.device) -> Model:
-    valid = list_models(module=torchvision.models)
+    valid = [*list_models(module=torchvision.models), *segmentation.NAMES]
     if architecture not in valid:
         raise InputError(f"torchvision has no classifier '{architecture}'; {nearest(architecture, valid)}")
     known = get_model_weights(architecture)
@@ -97,7 +99,9 @@ def _torchvision(name: str, architecture: str, weights: str, device: torch.devic
             f"'{architecture}' has no weights '{weights}'; {nearest(weights, known.__members__)}, or a file"
         )
     preset = chosen.transforms()
-    size = network.image_size if isinstance(network, VisionTransformer) else preset.crop_size[0]
+    size = network.image_size if isinstance(network, VisionTransformer) else _side(preset)
+    if architecture in segmentation.NAMES:
+        network = segmentation.ClassMaps(network)
     return wrap(
         network.to(device),
         name,
@@ -109,11 +113,19 @@ def _torchvision(name: str, architecture: str, weights: str, device: torch.devic
     )
 
 
+def _side(preset: Any) -> int:
+    """Return the side of the pictures that a torchvision preset makes."""
+    side: int = (preset.crop_size if hasattr(preset, "crop_size") else preset.resize_size)[0]
+    return side
+
+
 def _random(architecture: str) -> nn.Module:
     """Return a torchvision network with the initial weights of seed 0; a head of zeros is drawn too."""
     ported = architecture in ("googlenet", "inception_v3")  # their weights expect other normalisation, done inside
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
+        if architecture in segmentation.NAMES:
+            return segmentation.random(architecture)
         network: nn.Module = get_model(
             architecture, **({"transform_input": True, "init_weights": True} if ported else {})
         )
