@@ -27,6 +27,13 @@ _MODEL_FORMS = (
 )
 
 
+_METHOD_FORMS = (
+    ("captum:CLASS", "attribution", "nothing", "any attribution of captum"),
+    ("grad-cam:CLASS", "attribution", "nothing", "any class of pytorch-grad-cam; needs ambench[grad-cam]"),
+    ("python:MODULE_OR_FILE:FUNCTION", "attribution", "nothing", "your own (network, inputs, targets) -> maps"),
+)
+
+
 def catalogue(choice: Choice) -> str:
     """Return one line for each registered name: what it is, what it reads and which way is better, and its source.
 
@@ -38,7 +45,8 @@ def catalogue(choice: Choice) -> str:
         return columns([*embedded, *_MODEL_FORMS], ("name", "kind", "note"))
     known = registry.names(choice)
     if choice == "methods":
-        return columns([_method(name, cls) for name, cls in known.items()], ("name", "family", "given", "source"))
+        rows = [_method(name, cls) for name, cls in known.items()]
+        return columns([*rows, *_METHOD_FORMS], ("name", "family", "given", "source"))
     if choice == "metrics":
         return columns(
             [_metric(name, cls) for name, cls in known.items()], ("name", "reads", "better", "range", "asked", "source")

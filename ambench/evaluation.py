@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ambench import adapters, plan, provenance, registry
 from ambench import models as model_names
-from ambench import plan, provenance, registry
 from ambench.core import Dataset, InputError, Method, Metric, Model, nearest
 from ambench.engine import default_jobs, execute
 from ambench.plan import NOTHING_GIVEN, Cell, Given
@@ -26,7 +26,7 @@ _AGAIN = ("failed", "oom", "timeout")  # what another try may mend
 
 def evaluate(
     models: str | Model | Sequence[str | Model],
-    methods: str | Method | Sequence[str | Method],
+    methods: str | Method | Callable[..., Any] | Sequence[str | Method | Callable[..., Any]],
     datasets: str | Dataset | Sequence[str | Dataset] = "shapes",
     metrics: str | Metric[Any] | Sequence[str | Metric[Any]] = "standard",
     *,
@@ -40,6 +40,8 @@ def evaluate(
 ) -> Results:
     """Return the results of explaining every model with every method on every dataset; each is a name or an object.
 
+    A method may also be a class or an instance of captum or pytorch-grad-cam, or a function `(network, inputs, targets)
+    -> maps`, as it is.
     Names alone run on `jobs` worker processes; 0, or any object, means this process, where no time limit can be kept.
     With `out` the run stays in that folder, and the same call resumes it. `device` is that of a model handed in, else
     the CPU. Raises InputError for what cannot be run; what goes wrong in a cell becomes a row.
@@ -143,6 +145,8 @@ class _Named:
     def _name(self, kind: str, item: Any) -> str:
         if isinstance(item, str):
             return item
+        if kind == "methods" and not isinstance(item, Method):
+            item = adapters.adapt(item) or item
         wanted = {"models": Model, "methods": Method, "datasets": Dataset, "metrics": Metric}[kind]
         if not isinstance(item, wanted):
             raise InputError(f"one of the {kind} is a {type(item).__name__}; wanted: a name or a {wanted.__name__}")

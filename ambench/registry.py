@@ -2,7 +2,7 @@
 
 A plugin is the one public class of its kind in a module of the same name. Other packages add theirs through the entry
 point groups `ambench.methods`, `ambench.metrics` and `ambench.datasets`; `python:MODULE_OR_FILE:CLASS` names one
-directly.
+directly. `captum:CLASS`, `grad-cam:CLASS` and `python:MODULE_OR_FILE:FUNCTION` are methods that `adapters` makes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any, Literal, cast, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
+from ambench import adapters
 from ambench.core import Dataset, InputError, Method, Metric, nearest
 
 Kind = Literal["methods", "metrics", "datasets"]
@@ -66,6 +67,9 @@ def split(spec: str, kind: Kind = "methods") -> tuple[str, dict[str, str]]:
         class_name, _, text = rest.partition(",")
         return f"python:{place}:{class_name}", _settings(text, spec)
     name, _, text = spec.partition(":")
+    if kind == "methods" and name in adapters.SOURCES:
+        class_name, _, text = text.partition(",")
+        return f"{name}:{class_name}", _settings(text, spec)
     if kind == "datasets" and name in IN_FOLDERS:
         path, _, text = text.partition(",")
         return name, {"path": path} | _settings(text, spec)
@@ -76,6 +80,8 @@ def find(kind: Kind, name: str) -> type[Any]:
     """Return the class of a plugin by name."""
     if name.startswith("python:"):
         return _from_place(kind, name)
+    if kind == "methods" and name.partition(":")[0] in adapters.SOURCES:
+        return adapters.find(name)
     known = names(kind)
     if name not in known:
         raise InputError(f"there is no {kind[:-1]} '{name}'; {nearest(name, known)}")
@@ -92,6 +98,8 @@ def build(plugin: type[Any], settings: Mapping[str, Any], name: str = "") -> Any
         return TypeAdapter(plugin).validate_python(_decode(plugin, settings))
     except ValidationError as error:
         problem = error.errors()[0]
+        if problem["type"].startswith("missing"):
+            raise InputError(f"'{name}' needs the setting '{problem['loc'][-1]}'") from None
         if problem["type"] == "value_error":  # the plugin's own sentence
             raise InputError(f"'{name}': {problem['ctx']['error']}") from None
         place = ".".join(map(str, problem["loc"]))
@@ -101,6 +109,8 @@ def build(plugin: type[Any], settings: Mapping[str, Any], name: str = "") -> Any
 def name_of(plugin: Any) -> str:
     """Return the plugin's name: its file's name, or `python:MODULE:CLASS` for one from elsewhere."""
     cls = plugin if isinstance(plugin, type) else type(plugin)
+    if issubclass(cls, adapters.ForeignMethod):
+        return cls.adapts
     module = cls.__module__
     own = any(module.startswith(f"ambench.{kind}.") for kind in _BASES)
     if own:
@@ -125,19 +135,33 @@ def spec_of(plugin: Any) -> str:
     changed = {k: v for k, v in settings_of(plugin).items() if v != json.loads(json.dumps(defaults[k], default=str))}
     bare = "path" if name in IN_FOLDERS else ""
     text = ",".join(_text(value) if key == bare else f"{key}={_text(value)}" for key, value in changed.items())
-    return name + (f":{text}" if text else "")
+    return name + (f"{',' if ':' in name else ':'}{text}" if text else "")
 
 
 def code_digest(plugin: Any) -> str:
-    """Return 12 hex digits of the files that make a plugin: its own, and its folder's shared `_*.py`."""
-    cls = plugin if isinstance(plugin, type) else type(plugin)
-    source = inspect.getsourcefile(cls)
+    """Return 12 hex digits of the files that make a plugin: its own, and its folder's shared `_*.py`.
+
+    Of an adapted method these are the other code's file and those of `adapters`.
+    """
+    cls: type[Any] = plugin if isinstance(plugin, type) else type(plugin)
+    adapted = issubclass(cls, adapters.ForeignMethod)
+    source = _source_file(cls.source if adapted else cls)
     if source is None:
         return "none"
-    digest = hashlib.sha256(Path(source).read_bytes())
-    for shared in sorted(Path(source).parent.glob("_*.py")):
-        digest.update(shared.read_bytes())
+    shared = Path(adapters.__file__).parent.glob("*.py") if adapted else source.parent.glob("_*.py")
+    digest = hashlib.sha256(source.read_bytes())
+    for path in sorted(shared):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _source_file(thing: Any) -> Path | None:
+    """Return the file in which a class or function was written; None for one typed at a prompt."""
+    try:
+        path = Path(inspect.getsourcefile(thing) or "")
+    except TypeError:
+        return None
+    return path if path.is_file() else None
 
 
 def plugin_class(module: ModuleType, kind: Kind) -> type[Any]:
@@ -160,11 +184,15 @@ def _own_modules(kind: Kind) -> dict[str, ModuleType]:
 def _from_place(kind: Kind, name: str) -> type[Any]:
     place, _, class_name = name[len("python:") :].rpartition(":")
     module = module_at(place)
-    cls = getattr(module, class_name, None)
-    if not (inspect.isclass(cls) and issubclass(cls, _BASES[kind])):
-        valid = [n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, _BASES[kind])]
-        raise InputError(f"'{place}' has no {kind[:-1]} class '{class_name}'; {nearest(class_name, valid)}")
-    return cls
+    found = getattr(module, class_name, None)
+    if inspect.isclass(found) and issubclass(found, _BASES[kind]):
+        return found
+    if kind == "methods" and inspect.isfunction(found):
+        return adapters.function(found, name)
+    valid = [n for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, _BASES[kind])]
+    if kind == "methods":
+        valid += [n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__]
+    raise InputError(f"'{place}' has no {kind[:-1]} class '{class_name}'; {nearest(class_name, valid)}")
 
 
 @cache
