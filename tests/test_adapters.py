@@ -323,7 +323,7 @@ def test_targets_that_are_not_there_are_refused(spec: str, targets: Tensor) -> N
         ("captum:LayerActivation", "takes no target, so it cannot explain an output unit"),
         ("grad-cam:GradCAMM", "pytorch-grad-cam has no class 'GradCAMM'; did you mean 'GradCAM'?"),
         ("grad-cam:GradCAM,smooth=true", "has no setting 'smooth'"),
-        ("WRITTEN:gradiant", "did you mean 'gradient'?"),
+        ("WRITTEN:gradien", "did you mean 'gradient'?"),
         ("WRITTEN:two", "takes (network, inputs); a function that explains takes (network, inputs, targets)"),
         ("WRITTEN:gradient,powr=2", "did you mean 'power'?"),
     ],
