@@ -32,7 +32,8 @@ class Adversarial(SynthesisMethod):
     The portraits are the pictures of the largest radius. Kept with each: `flips` [P, R] whether the model then answers
     with the unit (a concept without rivals: whether its logit is positive), `flips_rounded` [P, R] the same after
     rounding to 8 bits, `flipping_radius` [P] the smallest r that flips it (-1: none does), `gain` [P, R] of the logit,
-    and `excluded` [P], how many photographs of the unit were left out because the model took them for it already.
+    `radii` [1, R], and `excluded` [P], how many photographs of the unit were left out because the model took them for
+    it already.
 
     >>> Adversarial(radius=8, halvings=3).radii
     (1.0, 2.0, 4.0, 8.0)
@@ -130,6 +131,7 @@ class Adversarial(SynthesisMethod):
         radii = torch.tensor(self.radii, device=flips.device)
         smallest = torch.where(flips, radii, torch.inf).amin(1)
         return {
+            "radii": radii[None],
             "flips": flips,
             "flips_rounded": torch.stack([answers_with(model, pictures, units) for pictures in rounded], 1),
             "flipping_radius": torch.where(smallest.isinf(), -1, smallest),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from ambench.core import Better, Metric, Model, Portraits, Trial, Values
 
+from ._judges import is_class, is_competent, judges
 from ._responses import natural, synthetic
 
 
@@ -19,8 +18,9 @@ from ._responses import natural, synthetic
 class Transfer(Metric[Portraits]):
     """Share of the other models that see the concept in its portrait; up, [0, 1].
 
-    A judge is a model with other weights, the same input shape and an output unit of the concept's name. For one of its
-    classes it must answer with that class (ties shared; chance 1 / number of classes). A dead portrait scores chance.
+    A judge is a model with other weights, the same input shape and an output unit of the concept's name or number. For
+    one of its classes it must answer with that class (ties shared; chance 1 / number of classes). A dead portrait scores
+    chance.
 
     Ours: for a unit that stands alone, the portrait must drive it harder than the `quantile` of natural images (the
     method's examples) without the concept do (chance 1 - quantile); and a judge is heard about a concept only if it can
@@ -54,9 +54,9 @@ class Transfer(Metric[Portraits]):
         """Return one value for each portrait [P, 1], undefined where no judge knows its concept, None if all are."""
         asked = trial.case.targets[:, 0]  # [P]
         won, chance, votes = (asked.new_zeros(len(asked), dtype=torch.float64) for _ in range(3))
-        for judge in _judges(trial):
+        for judge in judges(trial):
             for concept in sorted(set(asked.tolist())):
-                if self._is_competent(trial, judge, concept):
+                if is_competent(trial, judge, concept, self.competence):
                     rows = asked == concept
                     won[rows] += self._wins(trial, judge, concept)[rows]
                     chance[rows] += self._chance(trial, judge, concept)
@@ -67,24 +67,11 @@ class Transfer(Metric[Portraits]):
         share = torch.where(dead, chance, won) / votes.clamp(min=1)
         return Values.of(share[:, None], (votes > 0)[:, None], dead[:, None])
 
-    def _is_competent(self, trial: Trial[Portraits], judge: Model, concept: int) -> bool:
-        name = trial.concepts.names[concept]
-        present = trial.concepts.present[:, concept]
-        if name not in judge.units or (name not in judge.classes and present.all()):
-            return False  # not its concept, or nothing without it to be held against
-        if self.competence <= 0 or present.all() or not present.any():
-            return True
-        logits = natural(trial, judge)
-        evidence = logits[:, judge.units[name]]
-        if name in judge.classes:  # a class is told by what it has over its rivals
-            evidence = evidence - logits[:, list(judge.class_units)].logsumexp(1)
-        return bool(roc_auc_score(present.cpu(), evidence.cpu()) >= self.competence)
-
     def _wins(self, trial: Trial[Portraits], judge: Model, concept: int) -> Tensor:
         """Return how far the judge answers each portrait with this concept [P], in [0, 1]."""
         logits, name = synthetic(trial, judge), trial.concepts.names[concept]
         response = logits[:, judge.units[name]]
-        if name not in judge.classes:
+        if not is_class(judge, name):
             without = natural(trial, judge)[~trial.concepts.present[:, concept], judge.units[name]]
             return (response > without.quantile(self.quantile)).double()
         rivals = logits[:, list(judge.class_units)]
@@ -92,13 +79,5 @@ class Transfer(Metric[Portraits]):
         return (response == rivals.amax(1)) / best.sum(1)
 
     def _chance(self, trial: Trial[Portraits], judge: Model, concept: int) -> float:
-        is_class = trial.concepts.names[concept] in judge.classes
-        return 1 / len(judge.classes) if is_class else 1 - self.quantile
-
-
-def _judges(trial: Trial[Portraits]) -> Iterator[Model]:
-    source = trial.model
-    own = source.weights.partition("+probes(")[0]  # probe units change nothing that could make it another judge
-    for judge in trial.panel:
-        if judge.weights != own and judge.input_shape == source.input_shape:
-            yield judge
+        known = is_class(judge, trial.concepts.names[concept])
+        return 1 / len(judge.classes) if known else 1 - self.quantile

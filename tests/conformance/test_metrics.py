@@ -41,7 +41,8 @@ OF_TWINS = tuple(
 )  # of two networks: own tests
 OF_IMAGES = tuple(name for name in EVERY if issubclass(READS[name], Scores) and name not in (*OF_PROBES, *OF_TWINS))
 WHERE = tuple(name for name in OF_IMAGES if issubclass(READS[name], Heatmaps))
-OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits)
+OF_ATTACKS = ("flip_rate", "flipping_radius")  # they read what an attack kept: own tests
+OF_PORTRAITS = tuple(name for name in EVERY if READS[name] is Portraits and name not in OF_ATTACKS)
 OF_RESTARTS = ("diversity",)  # what it says of a portrait is about its unit's other restarts
 OF_SEARCHES = ("evaluations_to_natural", "normalised_best", "search_area")  # they read a curve of evaluations
 OF_SERIES = ("roughness", "spectral_distance")  # pictures are not theirs
