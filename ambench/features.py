@@ -52,6 +52,14 @@ def logits(model: Model, images: Tensor, chunk: int = 64) -> Tensor:
         return torch.cat([_logits(model, forward(part)[1]) for part in _chunks(images, chunk)])
 
 
+def target_logits(model: Model, images: Tensor, targets: Tensor, chunk: int = 64) -> Tensor:
+    """Return the logits of the output units asked, `targets` [B, T], without gradient [B, T]."""
+    _check_targets(images, targets)
+    answer = logits(model, images, chunk)
+    _check_units(model, targets, answer)
+    return answer.gather(1, targets.to(answer.device))
+
+
 def pool(grid: Tensor, pooling: Pooling) -> Tensor:
     """Return a grid [B, C, *cells] averaged or maximised over its cells [B, C], or as it is (`none`).
 
@@ -120,10 +128,11 @@ def reaches(model: Model, images: Tensor, targets: Tensor, layer: str) -> bool:
     return bool(_as_grid(model.at(layer), slope).any())
 
 
-def check_targets(model: Model, images: Tensor, targets: Tensor, logits: Tensor) -> None:
-    """Raise InputError unless targets are output units [B, T] of the logits [B, U]; for methods without gradients."""
+def check_targets(model: Model, images: Tensor, targets: Tensor, logits: Tensor | None = None) -> None:
+    """Raise InputError unless targets are numbers [B, T] of output units, and among those of the logits, if known."""
     _check_targets(images, targets)
-    _check_units(model, targets, logits)
+    if logits is not None:
+        _check_units(model, targets, logits)
 
 
 class Reader:

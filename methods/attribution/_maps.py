@@ -26,5 +26,10 @@ def where_known(maps: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
     >>> where_known(torch.zeros(1, 2, 1), torch.tensor([[torch.nan, 1.0]]), torch.tensor([[0, 1]])).flatten().tolist()
     [nan, 0.0]
     """
-    lost = ~logits.gather(1, targets.to(logits.device)).isfinite()  # [B, T]
+    return where_answered(maps, logits.gather(1, targets.to(logits.device)))
+
+
+def where_answered(maps: Tensor, asked: Tensor) -> Tensor:
+    """Return maps [B, T, *extent], not a number where the logit that was asked for [B, T] is none."""
+    lost = ~asked.isfinite()  # [B, T]
     return maps.masked_fill(lost.view(*lost.shape, *[1] * (maps.ndim - 2)), torch.nan)

@@ -1,24 +1,28 @@
-"""Integrated gradients: shares that add up to the change from a baseline, by captum (Sundararajan et al. 2017)."""
+"""Integrated gradients: shares that add up to the change from a baseline (Sundararajan, Taly & Yan 2017)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
 
-import captum.attr
+import numpy as np
 import torch
 from torch import Tensor
 
 from ambench import features
 from ambench.core import AttributionMethod, Concepts, Heatmaps, InputError, Model, Randomness
 
+from ._averaged import gradients_at
+from ._baseline import Baseline, baseline_of
+from ._maps import summed
+
 
 @dataclass(frozen=True)
 class IntegratedGradients(AttributionMethod):
     """The gradient's mean on the way from a baseline to the image, times that way (arXiv 1703.01365).
 
-    `steps` Gauss-Legendre nodes; `baseline`: `black`, or the examples' `mean` colour; `chunk` inputs go through the
-    network at a time, which changes nothing but memory. Values are summed over the channels and signed.
+    `steps` Gauss-Legendre nodes; `baseline`: `black`, the examples' `mean` colour, or a `blur` of the image itself;
+    `chunk` inputs go through the network at a time, which changes nothing but memory. Values are summed over the
+    channels and signed. A node is one forward, and one backward for each target.
 
     >>> IntegratedGradients(steps=16, baseline="mean").steps
     16
@@ -27,8 +31,8 @@ class IntegratedGradients(AttributionMethod):
     citation = "Sundararajan et al. 2017, arXiv 1703.01365"
 
     steps: int = 50
-    baseline: Literal["black", "mean"] = "black"
-    chunk: int = 64
+    baseline: Baseline = "black"
+    chunk: int = 32
 
     def __post_init__(self) -> None:
         for name, value in (("steps", self.steps), ("chunk", self.chunk)):
@@ -39,41 +43,28 @@ class IntegratedGradients(AttributionMethod):
         self, model: Model, images: Tensor, targets: Tensor, concepts: Concepts, randomness: Randomness
     ) -> Heatmaps:
         """Return maps [B, T, *extent]; a map's sum is its score, and close to the logit's change from the baseline."""
-        start = self._start(images, concepts)
-        size = max(1, self.chunk // self.steps)
-        parts = zip(*(torch.split(part, size) for part in (images, start, targets)), strict=True)
-        maps = torch.cat([self._shares(model, *part).sum(2) for part in parts])  # [B, T, *extent]
+        features.check_targets(model, images, targets)
+        start = baseline_of(images, concepts, self.baseline)
+        way = images - start
+        nodes, weights = gauss_legendre(self.steps, like=images)
+
+        def points(rows: Tensor, numbers: Tensor) -> Tensor:
+            steps = nodes[numbers].view(-1, *[1] * images.ndim)  # [N, 1, …]
+            return start[rows] + steps * way[rows]
+
+        mean = images.new_zeros(len(images), targets.shape[1], *images.shape[1:])  # [B, T, *input]
+        for rows, numbers, slopes in gradients_at(model, targets, self.steps, points, self.chunk):
+            mean[rows] += torch.tensordot(weights[numbers], slopes, 1)
+        maps = summed(mean * way.unsqueeze(1))  # [B, T, *extent]
         return Heatmaps(maps.double().flatten(2).sum(2).float(), maps.float())
 
-    def _start(self, images: Tensor, concepts: Concepts) -> Tensor:
-        if self.baseline == "black":
-            return torch.zeros_like(images)
-        colour = concepts.mean.to(images).view(-1, *[1] * (images.ndim - 2))  # [C, 1, …]
-        return colour.expand_as(images)
 
-    def _shares(self, model: Model, images: Tensor, start: Tensor, targets: Tensor) -> Tensor:
-        """Return each input value's share of each target [B, T, *input], from one call of captum for all targets."""
-        count = targets.shape[1]
-        method = captum.attr.IntegratedGradients(model.network)
-        method.gradient_func = _Slopes(model, targets)
-        repeated, starts = (part.repeat_interleave(count, 0) for part in (images.detach(), start))  # [B * T, *input]
-        memory = max(self.chunk, len(images)) * count
-        shares: Tensor = method.attribute(repeated, starts, n_steps=self.steps, internal_batch_size=memory)
-        return shares.detach().reshape(len(images), count, *images.shape[1:])
+def gauss_legendre(count: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return nodes and weights [count] that integrate polynomials of degree 2 count - 1 over [0, 1] exactly.
 
-
-@dataclass(frozen=True, eq=False)
-class _Slopes:
-    """Gives captum the gradients of all targets at a node from one pass, where it would make one for each."""
-
-    model: Model
-    targets: Tensor  # [B, T]
-
-    def __call__(
-        self, forward_fn: Any, inputs: tuple[Tensor], target_ind: Any = None, additional_forward_args: Any = None
-    ) -> tuple[Tensor]:
-        count = self.targets.shape[1]
-        points = inputs[0].detach()[::count]  # [nodes * B, *input], the T copies of each being equal
-        targets = self.targets.repeat(len(points) // len(self.targets), 1)
-        slopes = features.input_gradients(self.model, points, targets)[1]
-        return (slopes.flatten(0, 1),)
+    >>> nodes, weights = gauss_legendre(2, like=torch.zeros(()))
+    >>> round((weights * nodes**3).sum().item(), 6)
+    0.25
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    return torch.as_tensor((nodes + 1) / 2).to(like), torch.as_tensor(weights / 2).to(like)

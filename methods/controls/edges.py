@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from ambench import explanations
+from ambench.blur import blurred, pixels
 from ambench.core import AttributionMethod, Concepts, Heatmaps, Model, Randomness
-
-from ._blur import blurred, pixels
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ambench import explanations
+from ambench.blur import blurred, pixels
 from ambench.core import AttributionMethod, Concepts, Heatmaps, Model, Randomness
-
-from ._blur import blurred, pixels
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ QUICK = {  # settings that save time, or make do with few examples
     "fp_cav": "fewest=5",
     "integrated_gradients": "steps=4",
     "sequence_dreaming": "steps=6,smooth_every=2,restart_every=4",
+    "local_sensitivity": "grid=3,delta=0.25",  # a small step divides the rounding of the logits
+    "occlusion": "window=0.5,stride=1",
+    "smoothgrad": "samples=3",
+    "sobol": "grid=2,designs=4",
     "tcav": "refits=3",
 }
 VARIANTS = [
@@ -78,11 +82,15 @@ VARIANTS = [
     "layercam:relu=false",
     "xgradcam:relu=false",
     "integrated_gradients:steps=4,baseline=mean",
+    "local_sensitivity:grid=2,delta=0.25,mode=signed,central=true",
+    "occlusion:window=0.5,stride=0.8,baseline=blur",
     "random_direction:pooling=none",
     "random_map:grid=pixel",
     "saliency:mode=signed",
     "sequence_dreaming:mode=centred,steps=6,centre_weight=1,restarts=2",
     "sequence_dreaming:mode=border,steps=6,smoothing=gaussian,smooth_every=2",
+    "smoothgrad:samples=3,moment=variance,mode=signed",
+    "sobol:grid=2,designs=4,order=first,baseline=black",
 ]
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
@@ -94,6 +102,7 @@ UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has
     "guided_gradcam": WITH_GELU,
     "maco": {"series"},
     "sequence_dreaming": {"tiny", "grey", *WITH_GELU},
+    "lrp": WITH_GELU,
 }
 NAMES = sorted(registry.names("methods"))
 SPECS = sorted([f"{name}:{QUICK[name]}" if name in QUICK else name for name in NAMES] + VARIANTS)
@@ -666,7 +675,7 @@ def other_values(annotation: object) -> list[str]:
     """Return texts that a setting of this type may take."""
     choices = [str(a) for a in typing.get_args(annotation) if isinstance(a, str)]
     nested = [value for part in typing.get_args(annotation) for value in other_values(part)]
-    plain = {bool: ["true", "false"], int: ["3", "7"], float: ["0.3", "0.7"], str: ["conv2"]}
+    plain = {bool: ["true", "false"], int: ["4", "8"], float: ["0.3", "0.7"], str: ["conv2"]}
     return choices + nested + plain.get(annotation, [])  # type: ignore[call-overload]
 
 
