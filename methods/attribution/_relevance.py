@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -55,15 +56,14 @@ class Relevance(TorchFunctionMode):
         """Run one torch function, with relevance in place of its gradient."""
         given = dict(kwargs or {})
         name = getattr(function, "__name__", "").strip("_")
-        run, tensors = _of_active(function, args, given)
+        run, tensors = _of_active(_Plain(function), args, given)
         if not tensors or MOVING.fullmatch(name):
             return function(*args, **given)
         if len(tensors) == 1 and (ACTIVATION.fullmatch(name) or BY_A_CONSTANT.fullmatch(name)):
             return _HandOn.apply(run, *tensors)
         if SUM.fullmatch(name):
-            raised = None
-            if self.gamma and CONVOLUTION.fullmatch(name):
-                raised = _of_active(_gamma_rule(function, self.gamma), args, given)[0]
+            raises = self.gamma and CONVOLUTION.fullmatch(name)
+            raised = _of_active(_Raised(function, self.gamma), args, given)[0] if raises else None
             return _ShareOut.apply(run, raised, self.epsilon, *tensors)
         answer = function(*args, **given)
         if isinstance(answer, Tensor) and answer.requires_grad:
@@ -71,7 +71,7 @@ class Relevance(TorchFunctionMode):
         return answer
 
 
-def _of_active(function: Callable[..., Any], args: Any, given: dict[str, Any]) -> tuple[Run, list[Tensor]]:
+def _of_active(call: _Plain | _Raised, args: Any, given: dict[str, Any]) -> tuple[Run, list[Tensor]]:
     """Return a call as a function of those of its tensors that depend on the image, and these tensors."""
     leaves, structure = tree_flatten((args, given))
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
@@ -80,27 +80,41 @@ def _of_active(function: Callable[..., Any], args: Any, given: dict[str, Any]) -
         filled = list(leaves)
         for place, tensor in zip(places, tensors, strict=True):
             filled[place] = tensor
-        again, named = tree_unflatten(filled, structure)
-        answer: Tensor = function(*again, **named)
-        return answer
+        return call(*tree_unflatten(filled, structure))
 
     return run, [leaves[place] for place in places]
 
 
-def _gamma_rule(convolve: Callable[..., Tensor], gamma: float) -> Callable[..., Tensor]:
-    """Return a convolution whose magnitude is raised by gamma times its parts with the result's own sign."""
+@dataclass(frozen=True, eq=False)
+class _Plain:
+    """A function of what it is given by place and by name."""
 
-    def raised(input: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any, **named: Any) -> Tensor:
-        plain = convolve(input, weight, bias, *settings, **named)
-        over, under = input.clamp_min(0), input.clamp_max(0)
+    function: Callable[..., Tensor]
+
+    def __call__(self, args: Sequence[Any], given: Mapping[str, Any]) -> Tensor:
+        return self.function(*args, **given)
+
+
+@dataclass(frozen=True, eq=False)
+class _Raised:
+    """A convolution whose magnitude is raised by gamma times its parts with the result's own sign."""
+
+    convolve: Callable[..., Tensor]
+    gamma: float
+
+    def __call__(self, args: Sequence[Any], given: Mapping[str, Any]) -> Tensor:
+        named = dict(zip(("input", "weight", "bias"), args[:3], strict=False)) | dict(given)
+        values, weight, bias = named.pop("input"), named.pop("weight"), named.pop("bias", None)
+
+        def convolved(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+            return self.convolve(values, weight, bias, *args[3:], **named)
+
+        over, under = values.clamp_min(0), values.clamp_max(0)
         positive, negative = weight.clamp_min(0), weight.clamp_max(0)
-
-        def parts(first: Tensor, second: Tensor) -> Tensor:
-            return convolve(over, first, None, *settings, **named) + convolve(under, second, None, *settings, **named)
-
-        return plain + gamma * torch.where(plain > 0, parts(positive, negative), parts(negative, positive))
-
-    return raised
+        plain = convolved(values, weight, bias)
+        speaking = convolved(over, positive) + convolved(under, negative)
+        opposing = convolved(over, negative) + convolved(under, positive)
+        return plain + self.gamma * torch.where(plain > 0, speaking, opposing)
 
 
 class _HandOn(torch.autograd.Function):
