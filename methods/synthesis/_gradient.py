@@ -45,6 +45,7 @@ class GradientSynthesis(SynthesisMethod):
 
     objective: Seeking = "logit"
     layer: str | None = None
+    channel: int | None = None
     steps: int | None = None
     restarts: int = 1
     chunk: int | None = None
@@ -61,7 +62,7 @@ class GradientSynthesis(SynthesisMethod):
         """
         model.at(self.layer) if self.layer else None  # refuses a name that is none
         scene = Scene(model, concepts, contrast(concepts, model), randomness)
-        wanted = sought(model, units, concepts, self.objective, self.layer)
+        wanted = sought(model, units, concepts, self.objective, self.layer, self.channel)
         climbers = Climbers.of(model, units, wanted, self.scale(scene, wanted.objective), self.restarts)
         images = self.images(scene)
         with features.Reader(model, wanted.objective.layer, *self.layers(model)) as reader:

@@ -18,6 +18,7 @@ from ._objectives import Objective, along, channel, log_probability, logit, midd
 
 Seeking = Literal["logit", "probability", "channel", "neuron", "class_token", "dot", "cosine", "dotcos"]
 OF_UNITS = ("logit", "probability")
+OF_CHANNELS = ("channel", "neuron", "class_token")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,49 +29,63 @@ class Sought:
     directions: Directions | None = None
 
 
-def sought(model: Model, units: Tensor, concepts: Concepts, seeking: Seeking, layer: str | None) -> Sought:
+def sought(
+    model: Model, units: Tensor, concepts: Concepts, seeking: Seeking, layer: str | None, first: int | None = None
+) -> Sought:
     """Return what to seek for units [K]; concept k of the examples belongs to unit k.
 
     `logit` and `probability` are the unit's own. `channel` (mean over cells), `neuron` (the middle cell) and
-    `class_token` take, of a layer's channels, the one by which images with the concept are best told from those without
-    it. `dot`, `cosine` and `dotcos` follow the difference of mean features between the two (pattern_cav's direction).
-    Raises InputError for a unit that is not there, or where examples are missing.
+    `class_token` take, of a layer's channels, number `first` + k, or without `first` the one by which images with the
+    concept are best told from those without it. `dot`, `cosine` and `dotcos` follow the difference of mean features
+    between the two (pattern_cav's direction). Raises InputError for a unit or channel that is not there, or where
+    examples are missing.
     """
     if seeking in OF_UNITS:
         _check(units, model)
-        return Sought(
-            Objective(None, units.to(model.device), logit if seeking == "logit" else log_probability(model.class_units))
-        )
+        reading = logit if seeking == "logit" else log_probability(model.class_units)
+        return Sought(Objective(None, units.to(model.device), reading))
     at = model.at(layer)
+    if first is not None and seeking in OF_CHANNELS:
+        return _numbered(model, at, torch.arange(first, first + len(units)), seeking)
     if len(units) != len(concepts.names) or not len(concepts):
-        raise InputError(
-            f"what stands for a concept at layer '{at.name}' is told by examples of each, and there are none"
-        )
-    return _at_a_layer(model, at, concepts, seeking)
+        raise InputError(f"what stands for a concept at layer '{at.name}' is told by examples, and there are none")
+    return _told_by_examples(model, at, concepts, seeking)
 
 
-def _at_a_layer(model: Model, at: Layer, concepts: Concepts, seeking: Seeking) -> Sought:
-    pooling: features.Pooling = "class" if seeking == "class_token" else "none" if seeking == "neuron" else "mean"
-    wanted = Read(at.name, pooling)
+def _numbered(model: Model, at: Layer, channels: Tensor, seeking: Seeking) -> Sought:
+    black = torch.zeros(1, *model.input_shape, device=model.device, dtype=precision(model))
+    seen = features.pooled(at, features.output(model, black, at.name), _pooling(seeking))
+    if channels[0] < 0 or channels[-1] >= seen.shape[1]:
+        wrong = int(channels[0] if channels[0] < 0 else channels[-1])
+        raise InputError(f"layer '{at.name}' has no channel {wrong}; it has channels 0 to {seen.shape[1] - 1}")
+    return _channels(at, seen, channels.to(model.device), seeking)
+
+
+def _told_by_examples(model: Model, at: Layer, concepts: Concepts, seeking: Seeking) -> Sought:
+    wanted = Read(at.name, _pooling(seeking))
     seen = read(model, concepts.images, [wanted])[wanted].whole().double()  # [N, C] or [N, C, *cells]
     present = concepts.present.to(seen.device)
     for number, name in enumerate(concepts.names):
         if present[:, number].all() or not present[:, number].any():
             raise InputError(f"examples with and without concept '{name}' are needed to find what stands for it")
-    if seeking in ("dot", "cosine", "dotcos"):
-        vectors, bias = _differences(seen, present)
-        directions = Directions(vectors.float(), bias.float(), at.name, pooling)
-        return Sought(Objective(at.name, vectors.to(precision(model)), along(at, pooling, seeking)), directions)
-    return _channels(at, seen, present, seeking, pooling)
+    if seeking in OF_CHANNELS:
+        return _channels(at, seen, telling(middle(seen), present), seeking)
+    vectors, bias = _differences(seen, present)
+    directions = Directions(vectors.float(), bias.float(), at.name, wanted.pooling)
+    return Sought(Objective(at.name, vectors.to(precision(model)), along(at, wanted.pooling, seeking)), directions)
 
 
-def _channels(at: Layer, seen: Tensor, present: Tensor, seeking: Seeking, pooling: features.Pooling) -> Sought:
-    channels = telling(middle(seen), present)  # [K]
-    vectors = torch.zeros(len(channels), *seen.shape[1:], device=seen.device)
+def _pooling(seeking: Seeking) -> features.Pooling:
+    return "class" if seeking == "class_token" else "none" if seeking == "neuron" else "mean"
+
+
+def _channels(at: Layer, like: Tensor, channels: Tensor, seeking: Seeking) -> Sought:
+    """Return what seeks some channels [K] of features like these [N, C] or [N, C, *cells]."""
+    vectors = torch.zeros(len(channels), *like.shape[1:], device=like.device)
     middle(vectors)[torch.arange(len(channels)), channels] = 1  # without cells, all there is
-    zero = torch.zeros(len(channels), device=seen.device)
-    directions = Directions(vectors, zero, at.name, pooling, {"channel": channels})
-    reading = neuron(at) if seeking == "neuron" else channel(at, pooling)
+    zero = torch.zeros(len(channels), device=like.device)
+    directions = Directions(vectors, zero, at.name, _pooling(seeking), {"channel": channels})
+    reading = neuron(at) if seeking == "neuron" else channel(at, _pooling(seeking))
     return Sought(Objective(at.name, channels, reading), directions)
 
 

@@ -26,7 +26,7 @@ def is_class(judge: Model, name: str) -> bool:
 
 
 def is_competent(trial: Trial[Portraits], judge: Model, concept: int, least: float) -> bool:
-    """Say whether a judge tells natural images with a concept from those without, by an area under the curve of `least`."""
+    """Say whether a judge tells natural images with a concept from those without: area under the ROC curve `least`."""
     name = trial.concepts.names[concept]
     present = trial.concepts.present[:, concept]
     if name not in judge.units or (not is_class(judge, name) and present.all()):

@@ -18,9 +18,9 @@ from ._responses import natural, synthetic
 class Transfer(Metric[Portraits]):
     """Share of the other models that see the concept in its portrait; up, [0, 1].
 
-    A judge is a model with other weights, the same input shape and an output unit of the concept's name or number. For
-    one of its classes it must answer with that class (ties shared; chance 1 / number of classes). A dead portrait scores
-    chance.
+    A judge is a model with other weights, the same input shape and an output unit of the concept's name or number. Of
+    one of its classes it must answer with that class (ties shared; chance 1 / number of classes); a dead portrait
+    scores chance.
 
     Ours: for a unit that stands alone, the portrait must drive it harder than the `quantile` of natural images (the
     method's examples) without the concept do (chance 1 - quantile); and a judge is heard about a concept only if it can

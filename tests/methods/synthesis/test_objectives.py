@@ -151,3 +151,16 @@ def test_a_concept_that_all_examples_show_has_no_channel() -> None:
     concepts = Concepts(("a",), networks.images(model, 4), torch.ones(4, 1, dtype=torch.bool))
     with pytest.raises(InputError, match="with and without concept 'a'"):
         sought(model, torch.tensor([0]), concepts, "channel", "conv2")
+
+
+@pytest.mark.parametrize("name", ["module", "transformer"])
+def test_channels_may_be_named_and_need_no_examples(name: str) -> None:
+    model = networks.every()[name]
+    layer = BLOCK if name == "transformer" else "conv2"
+    nothing = Concepts(("a", "b"), torch.empty(0, *model.input_shape), torch.empty(0, 2, dtype=torch.bool))
+    found = sought(model, torch.tensor([0, 1]), nothing, "channel", layer, 3)
+    output = features.output(model, networks.images(model, 2), layer)
+    grid = model.at(layer).as_grid(output)
+    torch.testing.assert_close(found.objective(output), grid[[0, 1], [3, 4]].mean((1, 2)))
+    with pytest.raises(InputError, match=f"no channel {grid.shape[1]}; it has channels 0 to {grid.shape[1] - 1}"):
+        sought(model, torch.tensor([0, 1]), nothing, "neuron", layer, grid.shape[1] - 1)
