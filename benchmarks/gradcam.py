@@ -62,10 +62,10 @@ def by_captum(model: Model, images: Tensor) -> Tensor:
 
 def by_pytorch_grad_cam(model: Model, images: Tensor) -> None:
     """Make the same maps, each scaled to [0, 1] as that package always does."""
-    method, output = peers.pytorch_grad_cam()
+    package, output = peers.pytorch_grad_cam()
     for layer in LAYERS:
         for target in TARGETS:
-            with method(model.network, [model.at(layer).module]) as cam:
+            with package.GradCAM(model.network, [model.at(layer).module]) as cam:
                 cam(images, [output(target)] * len(images))
 
 

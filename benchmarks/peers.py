@@ -24,11 +24,11 @@ def lucent() -> ModuleType:
     return optvis
 
 
-def pytorch_grad_cam() -> tuple[Callable[..., object], Callable[[int], object]]:
-    """Return pytorch-grad-cam's GradCAM and its target of a class."""
+def pytorch_grad_cam() -> tuple[ModuleType, Callable[[int], object]]:
+    """Return pytorch-grad-cam and its target of a class."""
     try:
-        from pytorch_grad_cam import GradCAM
+        import pytorch_grad_cam as package
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     except ImportError as error:
         sys.exit(f"{error}; {HINT}")
-    return GradCAM, ClassifierOutputTarget
+    return package, ClassifierOutputTarget

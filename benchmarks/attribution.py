@@ -1,0 +1,155 @@
+"""Heatmaps: many CAM variants, layers and targets in one pass against loops, and single maps against captum's."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+
+import peers
+import torch
+from captum.attr import LayerAttribution, LayerGradCam, Saliency
+from side_by_side import Ratio, arguments, operations, processor_seconds, report
+from torch import Tensor
+from torchvision.models import resnet18
+
+from ambench import models, registry
+from ambench.core import Concepts, Model, Randomness
+
+IMAGES = 4
+LAYERS = ("layer2", "layer3", "layer4")
+TARGET = 207
+TARGETS = tuple(range(0, 1000, 50))
+VARIANTS = {  # ours and theirs
+    "gradcam": "GradCAM",
+    "gradcam_pp": "GradCAMPlusPlus",
+    "xgradcam": "XGradCAM",
+    "hirescam": "HiResCAM",
+    "layercam": "LayerCAM",
+    "hirescam:relu=false": "GradCAMElementWise",  # as near as can be, and the same work
+}
+NOBODY = Concepts((), torch.zeros(0, 3, 1, 1), torch.zeros(0, 0, dtype=torch.bool))
+
+
+def main() -> int:
+    options = arguments(__doc__)
+    torch.manual_seed(0)
+    model = models.wrap(resnet18().eval(), "resnet18")
+    images = torch.rand(IMAGES, *model.input_shape)
+    ratios = [
+        *variants(model, images, options.repeats),
+        *targets(model, images, options.repeats),
+        *single(model, images, options.repeats),
+    ]
+    return report(ratios, options.json)
+
+
+def explain(spec: str, model: Model, images: Tensor, units: tuple[int, ...]) -> Tensor:
+    """Return maps [B, T, H, W] of one of our methods."""
+    asked = torch.tensor(units).expand(len(images), -1)
+    ids = tuple(map(str, range(len(images))))
+    answer = registry.load("methods", spec).attribute(model, images, asked, NOBODY, Randomness((0,), ids))
+    return answer.values
+
+
+# ------------------------------------------------------------------------------------------------ one pass
+
+
+def variants(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
+    """6 variants at 3 layers."""
+    together = importlib.import_module("ambench.methods.attribution._cams").together
+    specs = [f"{spec}{',' if ':' in spec else ':'}layer={layer}" for layer in LAYERS for spec in VARIANTS]
+    methods = [registry.load("methods", spec) for spec in specs]
+    asked = torch.full((len(images), 1), TARGET)
+    works = {
+        "ambench": lambda: together(model, images, asked, methods),
+        "pytorch-grad-cam": lambda: by_pytorch_grad_cam(model, images),
+        "forward": lambda: forward(model, images),
+    }
+    check(together(model, images, asked, methods), by_pytorch_grad_cam(model, images))
+    done, seconds = operations(works), processor_seconds(works, repeats)
+    name = f"{len(VARIANTS)} CAM variants x {len(LAYERS)} layers, {len(images)} images"
+    return [
+        Ratio(f"{name}: GFLOP, pytorch-grad-cam", done["ambench"], done["pytorch-grad-cam"], 30.0),
+        Ratio(f"{name}: CPU s, pytorch-grad-cam", seconds["ambench"], seconds["pytorch-grad-cam"], 20.0),
+        Ratio(f"{name}: GFLOP over one forward", done["ambench"], done["forward"], 1.6, "at most"),
+    ]
+
+
+def by_pytorch_grad_cam(model: Model, images: Tensor) -> list[Tensor]:
+    """Make the same maps [B, H, W], each scaled to [0, 1] as that package always does."""
+    package, output = peers.pytorch_grad_cam()
+    maps = []
+    for layer in LAYERS:
+        for name in VARIANTS.values():
+            with getattr(package, name)(model.network, [model.at(layer).module]) as cam:
+                maps.append(torch.from_numpy(cam(images, [output(TARGET)] * len(images))))
+    return maps
+
+
+def check(ours: list, theirs: list[Tensor]) -> None:
+    """Raise unless all maps but those of the last variant are the same once they are scaled."""
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+        if (number + 1) % len(VARIANTS):
+            maps = one.values[:, 0]
+            low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+            torch.testing.assert_close((maps - low) / (high - low), other, atol=5e-3, rtol=0)
+
+
+def forward(model: Model, images: Tensor) -> None:
+    with torch.no_grad():
+        model.network(images)
+
+
+# ------------------------------------------------------------------------------------------------ many targets
+
+
+def targets(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
+    """Grad-CAM of 20 targets at the last layer."""
+    works = {
+        "ambench": lambda: explain("gradcam", model, images, TARGETS),
+        "captum": lambda: torch.stack([by_captum(model, images, unit) for unit in TARGETS], 1),
+    }
+    torch.testing.assert_close(works["ambench"](), works["captum"](), atol=1e-6, rtol=1e-4)
+    name = f"gradcam, {len(TARGETS)} targets, {len(images)} images"
+    return least(name, works, repeats, 18.0, 10.0)
+
+
+def by_captum(model: Model, images: Tensor, unit: int) -> Tensor:
+    """Return maps [B, H, W]."""
+    grid = LayerGradCam(model.network, model.at(None).module).attribute(images, target=unit, relu_attributions=True)
+    return LayerAttribution.interpolate(grid, images.shape[2:], "bilinear")[:, 0].detach()
+
+
+def least(name: str, works: dict[str, Callable[[], object]], repeats: int, flop: float, cpu: float) -> list[Ratio]:
+    done, seconds = operations(works), processor_seconds(works, repeats)
+    return [
+        Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], flop),
+        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], cpu),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------ one map
+
+
+def single(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
+    """One map an image, which captum makes as well: parity is all there is to show."""
+    pairs = {
+        "gradcam": lambda: by_captum(model, images, TARGET),
+        "saliency": lambda: Saliency(model.network).attribute(images.clone().requires_grad_(), TARGET).amax(1),
+    }
+    ratios = []
+    for name, theirs in pairs.items():
+        works = {"ambench": lambda name=name: explain(name, model, images, (TARGET,))[:, 0], "captum": theirs}
+        torch.testing.assert_close(works["ambench"](), theirs(), atol=1e-6, rtol=1e-4)
+        done, seconds = operations(works), processor_seconds(works, repeats)
+        title = f"one {name} map, {len(images)} images"
+        ratios += [
+            Ratio(f"{title}: GFLOP, captum", done["ambench"], done["captum"], 1.01, "at most"),
+            Ratio(f"{title}: CPU s, captum", seconds["ambench"], seconds["captum"], 1.1, "at most"),
+        ]
+    return ratios
+
+
+if __name__ == "__main__":
+    sys.exit(main())
