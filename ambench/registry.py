@@ -29,7 +29,7 @@ from ambench import adapters
 from ambench.core import Dataset, InputError, Method, Metric, nearest
 
 Kind = Literal["methods", "metrics", "datasets"]
-IN_FOLDERS = ("folder", "cue_conflict_folder", "ucr")  # datasets whose first setting is a path
+IN_FOLDERS = ("folder", "cue_conflict_folder", "ucr", "table")  # datasets whose first setting is a path
 _BASES: Mapping[Kind, type[Any]] = {"methods": Method, "metrics": Metric, "datasets": Dataset}
 
 

@@ -20,9 +20,10 @@ FINEST = 1e-3  # a smaller step is lost in the rounding of single precision
 class LocalSensitivity(AttributionMethod):
     """The change of the logit over the step that caused it, all colours of a patch together (after arXiv 2504.15100).
 
-    `delta` is the step; it goes down where up would leave [0, 1]. `grid` patches a side (1 pixel at the least); a
-    table's columns move one by one. `mode`: `absolute` or `signed`; `central` steps both ways. `chunk` inputs go
-    through the network at a time, which changes nothing but memory. A patch is one forward for all targets.
+    `delta` is the step, as a share of the range that inputs have; it goes down where up would leave the range. `grid`
+    patches a side (1 pixel at the least); a table's columns move one by one. `mode`: `absolute` or `signed`; `central`
+    steps both ways. `chunk` inputs go through the network at a time, which changes nothing but memory. A patch is one
+    forward for all targets.
 
     >>> LocalSensitivity(grid=8).mode
     'absolute'
@@ -55,7 +56,7 @@ class LocalSensitivity(AttributionMethod):
         before = features.target_logits(model, images, targets, self.chunk)  # [B, T]
         extent = extent_of(images)
         patch = cells(extent, max(extent) if images.ndim == 2 else self.grid).to(images.device)  # [*extent]
-        steps = self._steps(images, patch)  # [B, N]
+        steps = self._steps(images, patch, concepts.bounds)  # [B, N]
 
         def after(steps: Tensor) -> Tensor:
             def moved(rows: Tensor, numbers: Tensor) -> Tensor:
@@ -71,9 +72,10 @@ class LocalSensitivity(AttributionMethod):
         maps = (slopes.abs() if self.mode == "absolute" else slopes)[..., patch]  # [B, T, *extent]
         return Heatmaps(explanations.top_share(maps), maps.float())
 
-    def _steps(self, images: Tensor, patch: Tensor) -> Tensor:
-        """Return the step of each patch [B, N]: down where a value in it would rise above 1."""
+    def _steps(self, images: Tensor, patch: Tensor, bounds: tuple[float, float]) -> Tensor:
+        """Return the step of each patch [B, N]: down where a value in it would rise above the bounds."""
         highest = (images.amax(1) if images.ndim > 2 else images).flatten(1)  # [B, P]
         top = highest.new_full((len(images), int(patch.max()) + 1), -torch.inf)
         top.scatter_reduce_(1, patch.flatten().expand_as(highest), highest, "amax")
-        return torch.where(top + self.delta > 1, -self.delta, self.delta).to(images)
+        step = self.delta * (bounds[1] - bounds[0])
+        return torch.where(top + step > bounds[1], -step, step).to(images)

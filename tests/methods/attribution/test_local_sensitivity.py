@@ -84,6 +84,17 @@ def test_the_step_goes_down_where_up_would_leave_the_range() -> None:
     torch.testing.assert_close(both, 2 * image[0, 0], atol=1e-5, rtol=0)  # exact for a square
 
 
+def test_steps_are_shares_of_the_range_that_inputs_have() -> None:
+    network = Steps()
+    model = Model("steps", "none", network, {}, {}, "", (1, 2))
+    examples = Concepts((), torch.zeros(0, 1, 2), torch.zeros(0, 0, dtype=torch.bool), bounds=(-2.0, 3.0))
+    method = registry.load("methods", "local_sensitivity:delta=0.1,mode=signed")
+    image, asked = torch.tensor([[[1.0, 2.8]]]), torch.zeros(1, 1, dtype=torch.long)
+    values = method.attribute(model, image, asked, examples, Randomness((0,))).values.flatten()
+    torch.testing.assert_close(values, torch.tensor([2 * 1 + 0.5, 2 * 2.8 - 0.5]))
+    assert float(torch.cat(network.seen).max()) == pytest.approx(2.8)
+
+
 def test_a_grid_finer_than_the_picture_moves_single_pixels() -> None:
     model = networks.cnn(shape=(4, 4))
     images, targets = networks.images(model, 2), networks.targets(2)
