@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import peers
 import torch
-from captum.attr import LayerAttribution, LayerGradCam, Saliency
+from captum.attr import LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
 from side_by_side import Ratio, arguments, operations, processor_seconds, report
 from torch import Tensor
 from torchvision.models import resnet18
@@ -20,6 +20,7 @@ IMAGES = 4
 LAYERS = ("layer2", "layer3", "layer4")
 TARGET = 207
 TARGETS = tuple(range(0, 1000, 50))
+SAMPLES = 16
 VARIANTS = {  # ours and theirs
     "gradcam": "GradCAM",
     "gradcam_pp": "GradCAMPlusPlus",
@@ -40,6 +41,7 @@ def main() -> int:
         *variants(model, images, options.repeats),
         *targets(model, images, options.repeats),
         *single(model, images, options.repeats),
+        *smooth(model, images, options.repeats),
     ]
     return report(ratios, options.json)
 
@@ -142,13 +144,32 @@ def single(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     for name, theirs in pairs.items():
         works = {"ambench": lambda name=name: explain(name, model, images, (TARGET,))[:, 0], "captum": theirs}
         torch.testing.assert_close(works["ambench"](), theirs(), atol=1e-6, rtol=1e-4)
-        done, seconds = operations(works), processor_seconds(works, repeats)
-        title = f"one {name} map, {len(images)} images"
-        ratios += [
-            Ratio(f"{title}: GFLOP, captum", done["ambench"], done["captum"], 1.01, "at most"),
-            Ratio(f"{title}: CPU s, captum", seconds["ambench"], seconds["captum"], 1.1, "at most"),
-        ]
+        ratios += most(f"one {name} map, {len(images)} images", works, repeats, 1.01)
     return ratios
+
+
+def smooth(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
+    """SmoothGrad; each draws its own noise, of one size."""
+    low, high = images.amin(), images.amax()
+    deviation = 0.15 * float(high - low)
+
+    def by_captum() -> Tensor:
+        tunnel = NoiseTunnel(Saliency(model.network))
+        return tunnel.attribute(images, nt_samples=SAMPLES, stdevs=deviation, target=TARGET, abs=False).abs().amax(1)
+
+    works = {
+        "ambench": lambda: explain(f"smoothgrad:samples={SAMPLES}", model, images, (TARGET,))[:, 0],
+        "captum": by_captum,
+    }
+    return most(f"smoothgrad, {SAMPLES} samples, {len(images)} images", works, repeats, 1.05)
+
+
+def most(name: str, works: dict[str, Callable[[], object]], repeats: int, flop: float) -> list[Ratio]:
+    done, seconds = operations(works), processor_seconds(works, repeats)
+    return [
+        Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], flop, "at most"),
+        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], 1.1, "at most"),
+    ]
 
 
 if __name__ == "__main__":
