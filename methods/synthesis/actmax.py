@@ -38,7 +38,8 @@ class Actmax(GradientSynthesis):
     the concept there: the `channel` that tells it best (mean over cells; a transformer's block output, or the hidden
     features of its feed-forward part if that is the layer), that channel's middle `neuron` or its value in the
     `class_token`, or the direction in which mean features change with the concept, as `dot`, `cosine` or `dotcos`.
-    With `channel=n`, concept k gets channel n + k instead of the one that tells it best.
+    With `channel=n`, concept k gets channel n + k instead of the one that tells it best. A hidden feature behind a GELU
+    that is closed for a grey picture stays closed, as its slope there leads back to zero: name the layer before it.
     `parametrisation`: `fourier` (waves, decorrelated colours), `pixel` (log-odds) or `raw`; `size` in pixels, if it is
     not the model's. `steps` (None: 256 below 128 pixels, else 512) of Adam with `rate`, constant or falling by a
     `schedule`. In each step, `copies` of the picture are shifted by up to `jitter` sides, zoomed by 1 +- `zoom` and
