@@ -32,9 +32,11 @@ class SequenceDreaming(SynthesisMethod):
     `energy_weight` times its summed squares and `variation_weight` times its mean step, in the data's own units.
 
     Between steps, outside the gradient, values are kept between the least and the greatest of the examples; every
-    `smooth_every` steps the series is smoothed (`exponential` with `alpha` on the new value, a moving `average` of
-    `width`, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with `sigma` and
-    stirred instead. `rate` of Adam and the stirring are shares of that range. Each unit gets `restarts` series.
+    `smooth_every` steps the series is smoothed (`exponential` with `alpha` on the new value, a moving `average` that has
+    a `reach` on either side, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with
+    `sigma` and stirred instead. `rate` of Adam and the stirring are shares of that range. In a last share `settling` of
+    the steps (None: .2 for the border, whose tie every blur would undo, else 0) neither is done; where there is one, the
+    rate falls to 0 along a cosine. Each unit gets `restarts` series.
 
     >>> SequenceDreaming().supervision, SequenceDreaming(mode="centred").supervision
     ('contrast images', 'concept images')
@@ -54,17 +56,20 @@ class SequenceDreaming(SynthesisMethod):
     smoothing: Smoothing = "exponential"
     smooth_every: int = 10
     alpha: float = 0.9
-    width: int = 5
+    reach: int = 2
     sigma: float = 2.0
     restart_every: int = 50
+    settling: float | None = None
     restarts: int = 1
 
     def __post_init__(self) -> None:
         for name in ("steps", "restarts", "smooth_every"):
             if getattr(self, name) < 1:
                 raise InputError(f"sequence_dreaming needs {name} of at least 1, not {getattr(self, name)}")
-        if not 0 < self.alpha <= 1 or self.sigma <= 0 or self.width < 1 or self.width % 2 == 0:
-            raise InputError("alpha is above 0 and at most 1, sigma above 0, and width an odd number of samples")
+        if not 0 < self.alpha <= 1 or self.sigma <= 0 or self.reach < 0:
+            raise InputError("alpha is above 0 and at most 1, sigma above 0, and reach a number of samples from 0 up")
+        if self.settling is not None and not 0 <= self.settling <= 1:
+            raise InputError(f"settling is a share of the steps from 0 to 1, not {self.settling}")
         if self.mode == "centred":
             object.__setattr__(self, "supervision", "concept images")  # only then are classes looked at
 
@@ -113,6 +118,7 @@ class SequenceDreaming(SynthesisMethod):
 
     def _ascent(self, inputs: Range, eye: Eye, climbers: Climbers, randomness: Randomness) -> Ascent:
         keys = [(unit, place % self.restarts) for place, unit in enumerate(climbers.units.tolist())]
+        lively = self.steps - round(self._settling * self.steps)
         stirred = range(self.restart_every, self.steps, self.restart_every) if self.restart_every else range(0)
         stirs = torch.stack(
             [
@@ -124,10 +130,12 @@ class SequenceDreaming(SynthesisMethod):
 
         def between(shares: Tensor, step: int) -> Tensor:
             done = step + 1
+            if done > lively:
+                return shares.clamp(0, 1)
             if done in stirred:
                 shares = gaussian(shares, self.sigma) + stirs[stirred.index(done)].to(shares)
             elif done % self.smooth_every == 0 and done < self.steps:
-                shares = smooth(shares, self.smoothing, self.alpha, self.width, self.sigma)
+                shares = smooth(shares, self.smoothing, self.alpha, 2 * self.reach + 1, self.sigma)
             return shares.clamp(0, 1)
 
         return Ascent(
@@ -135,10 +143,14 @@ class SequenceDreaming(SynthesisMethod):
             move=lambda series, step: series,
             respond=eye,
             steps=self.steps,
-            update=Adam(self.rate),
+            update=Adam(self.rate, steps=self.steps, schedule="cosine" if self._settling else "constant"),
             penalise=self._price,
             between=between,
         )
+
+    @property
+    def _settling(self) -> float:
+        return self.settling if self.settling is not None else 0.2 if self.mode == "border" else 0.0
 
     def _price(self, series: Tensor) -> Tensor:
         """Return what the values and steps of series [P, 1, T] cost [P]; a series of one sample makes no step."""
