@@ -32,11 +32,11 @@ class SequenceDreaming(SynthesisMethod):
     `energy_weight` times its summed squares and `variation_weight` times its mean step, in the data's own units.
 
     Between steps, outside the gradient, values are kept between the least and the greatest of the examples; every
-    `smooth_every` steps the series is smoothed (`exponential` with `alpha` on the new value, a moving `average` that has
-    a `reach` on either side, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with
-    `sigma` and stirred instead. `rate` of Adam and the stirring are shares of that range. In a last share `settling` of
-    the steps (None: .2 for the border, whose tie every blur would undo, else 0) neither is done; where there is one, the
-    rate falls to 0 along a cosine. Each unit gets `restarts` series.
+    `smooth_every` steps the series is smoothed (`exponential` with `alpha` on the new value, a moving `average` with
+    `reach` on either side, `gaussian` with `sigma`, or `none`), every `restart_every` steps (0: never) blurred with
+    `sigma` and stirred instead. `rate` of Adam and the stirring are shares of that range. In a last share `settling`
+    of the steps (None: .2 for the border, whose tie every blur would undo, else 0) neither is done; where there is one,
+    the rate falls to 0 along a cosine. Each unit gets `restarts` series.
 
     >>> SequenceDreaming().supervision, SequenceDreaming(mode="centred").supervision
     ('contrast images', 'concept images')
