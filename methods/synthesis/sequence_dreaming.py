@@ -68,6 +68,8 @@ class SequenceDreaming(SynthesisMethod):
                 raise InputError(f"sequence_dreaming needs {name} of at least 1, not {getattr(self, name)}")
         if not 0 < self.alpha <= 1 or self.sigma <= 0 or self.reach < 0:
             raise InputError("alpha is above 0 and at most 1, sigma above 0, and reach a number of samples from 0 up")
+        if self.restart_every < 0:
+            raise InputError(f"restart_every is a number of steps, or 0 for never, not {self.restart_every}")
         if self.settling is not None and not 0 <= self.settling <= 1:
             raise InputError(f"settling is a share of the steps from 0 to 1, not {self.settling}")
         if self.mode == "centred":

@@ -357,7 +357,8 @@ def test_units_and_rivals_that_are_not_there_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", ["steps=0", "restarts=0", "smooth_every=0", "alpha=0", "reach=-1", "sigma=0", "settling=1.5"]
+    "settings",
+    ["steps=0", "restarts=0", "smooth_every=0", "alpha=0", "reach=-1", "sigma=0", "settling=1.5", "restart_every=-1"],
 )
 def test_impossible_settings_are_refused(settings: str) -> None:
     with pytest.raises(InputError):
