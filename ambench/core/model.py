@@ -29,7 +29,8 @@ class Layer:
 class Model:
     """A network with its names: what its outputs mean and where its features are read.
 
-    `network` maps inputs [B, *input_shape] in [0, 1] to logits [B, U] (normalisation is inside) and is in eval mode.
+    `network` maps inputs [B, *input_shape] in [0, 1] to logits [B, U] (normalisation is inside) and is in eval mode;
+    series may be in units of their own, those of the examples (`Concepts.bounds`).
     `units` maps concept or class name to output unit; `classes` names the mutually exclusive class outputs, in
     the order of the units `class_units`; `weights` is a digest or tag and goes into every record.
     """

@@ -99,8 +99,9 @@ class SequenceDreaming(SynthesisMethod):
     def _objective(self, model: Model, logits: Objective) -> Objective:
         if self.mode != "border":
             return logits
-        if self.rival is not None and self.rival not in model.units:
-            raise InputError(f"model '{model.name}' has no output '{self.rival}'; {nearest(self.rival, model.units)}")
+        classes = [name for name, unit in model.units.items() if unit in (model.class_units or model.units.values())]
+        if self.rival is not None and self.rival not in classes:
+            raise InputError(f"model '{model.name}' has no class '{self.rival}'; {nearest(self.rival, classes)}")
         rival = None if self.rival is None else model.units[self.rival]
         return Objective(None, logits.targets, border(model.class_units, rival))
 

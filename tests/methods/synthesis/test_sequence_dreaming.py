@@ -352,8 +352,10 @@ def test_units_and_rivals_that_are_not_there_are_refused() -> None:
     model = linear(numbers(2, LENGTH))
     with pytest.raises(InputError, match="no output unit 2"):
         dream(model, examples(0, 1), "", (0, 2))
-    with pytest.raises(InputError, match="no output 'firsst'; did you mean 'first'"):
+    with pytest.raises(InputError, match="no class 'firsst'; did you mean 'first'"):
         dream(model, examples(0, 1), "mode=border,rival=firsst")
+    with pytest.raises(InputError, match="no class 'third'; valid: first, second"):
+        dream(linear(numbers(3, LENGTH), classes=2), examples(0, 1), "mode=border,rival=third")
 
 
 @pytest.mark.parametrize(
