@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -84,9 +83,17 @@ def kept_at(bench: Workbench, folder: Path | None) -> Path | None:
     if folder is None:
         return None
     cell = bench.cell
-    what = (cell.model, bench.model.weights, cell.method, cell.dataset, bench.dataset.revision, cell.seed, cell.device)
-    text = "\x1f".join(map(str, (*what, registry.code_digest(bench.method))))
-    return folder / "explanations" / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.safetensors"
+    return explanation_files.place(
+        folder,
+        cell.model,
+        bench.model.weights,
+        cell.method,
+        cell.dataset,
+        bench.dataset.revision,
+        cell.seed,
+        cell.device,
+        registry.code_digest(bench.method),
+    )
 
 
 def rival(bench: Workbench, name: str, folder: Path | None) -> Rival:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,6 +17,26 @@ from torch import Tensor
 from ambench.core import Directions, Portraits
 
 KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Portraits, Directions)}
+
+
+def place(
+    folder: Path,
+    model: str,
+    weights: str,
+    method: str,
+    dataset: str,
+    revision: str,
+    seed: int,
+    device: str,
+    method_code: str,
+) -> Path:
+    """Return where a run keeps the explanation of a cell; a record has columns of these very names.
+
+    >>> place(Path("run"), "cnn", "w", "cav", "shapes", "1", 0, "cpu", "c").parent.as_posix()
+    'run/explanations'
+    """
+    what = "\x1f".join(map(str, (model, weights, method, dataset, revision, seed, device, method_code)))
+    return folder / "explanations" / f"{hashlib.sha256(what.encode()).hexdigest()[:16]}.safetensors"
 
 
 def write(path: Path, explanation: Portraits | Directions, seconds: float) -> None:
