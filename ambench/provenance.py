@@ -17,7 +17,18 @@ import torch
 import ambench
 from ambench.record import SCHEMA_VERSION
 
-_PACKAGES = ("ambench", "torch", "torchvision", "captum", "scikit-learn", "scipy", "cmaes", "numpy", "pandas", "pyarrow")
+_PACKAGES = (
+    "ambench",
+    "torch",
+    "torchvision",
+    "captum",
+    "scikit-learn",
+    "scipy",
+    "cmaes",
+    "numpy",
+    "pandas",
+    "pyarrow",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

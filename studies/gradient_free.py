@@ -34,7 +34,7 @@ Curve = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """One search for one unit: its curve after each evaluation, 0 at its first draws, 1 at the strongest natural image.
+    """One search for one unit: its curve after each evaluation, 0 at blind draws, 1 at the strongest natural image.
 
     `seconds` of processor time went into the search itself and `network_seconds` into an evaluation.
     """
@@ -90,14 +90,14 @@ def _of_cell(run: Path, record: Record) -> Iterator[Search]:
     details = portraits.details
     points = f", {settings['points']} points" if "points" in settings else ""
     for row, unit in enumerate(portraits.units.tolist()):
-        start = float(details["start"][row])
+        blind = float(details["blind_mean"][row])
         yield Search(
             network=record.model,
             space=settings.get("space", "fourier"),
             name=settings.get("search", "cma") + points,
             unit=names[unit],
             seed=record.seed,
-            curve=(portraits.history[row].double().numpy() - start) / (strongest[unit] - start),
+            curve=(portraits.history[row].double().numpy() - blind) / (strongest[unit] - blind),
             seconds=float(details["optimiser_seconds"][row]),
             network_seconds=float(details["model_seconds"][row] / details["evaluations"][row]),
         )
@@ -132,10 +132,11 @@ def by_unit(some: Sequence[Search], evaluations: float) -> dict[tuple[str, ...],
 
 
 def progress(found: Sequence[Search]) -> Iterator[str]:
-    """Yield how good the best is after some evaluations: means over units, with the least and middle half at the end."""
+    """Yield how good the best is after some evaluations: means over units, and how these spread."""
     marks = [mark for mark in MARKS if mark <= max(search.budget for search in found)]
-    yield f"| network | space | search | {' | '.join(f'{mark:,}' for mark in marks)} | worst unit | middle half | area |"
-    yield f"|---|---|---|{'---:|' * (len(marks) + 3)}"
+    columns = [f"{mark:,}" for mark in marks] + ["worst unit", "middle half", "area"]
+    yield f"| network | space | search | {' | '.join(columns)} |"
+    yield f"|---|---|---|{'---:|' * len(columns)}"
     for (network, space, name), some in groups(found, "network", "space", "name").items():
         means = " | ".join(f"{np.mean(list(by_unit(some, mark).values())):.2f}" for mark in marks)
         low, high = np.quantile([search.at(search.budget) for search in some], [0.25, 0.75])
@@ -149,7 +150,7 @@ def progress(found: Sequence[Search]) -> Iterator[str]:
 
 def efforts(found: Sequence[Search]) -> Iterator[str]:
     """Yield when natural images are beaten, and what an evaluation costs the search and the network."""
-    yield "| network | space | search | evaluations to beat natural images, median | beaten | search, ms | network, ms |"
+    yield "| network | space | search | evaluations until natural images are beaten | in | search, ms | network, ms |"
     yield "|---|---|---|---:|---:|---:|---:|"
     for (network, space, name), some in groups(found, "network", "space", "name").items():
         needed = np.median([search.needed for search in some])
@@ -188,7 +189,7 @@ def at_equal_seconds(mine: Sequence[Search], theirs: Sequence[Search]) -> tuple[
     per_network = [groups(some, "network") for some in (mine, theirs)]
     for network in per_network[0].keys() & per_network[1].keys():
         pair = [place[network] for place in per_network]
-        asked = np.mean([search.network_seconds for search in pair[0] + pair[1]])  # the same network for both
+        asked = max(np.mean([search.network_seconds for search in some]) for some in pair)  # blind draws shared theirs
         each = [np.mean([search.seconds / search.budget for search in some]) + asked for some in pair]
         time = min(cost * some[0].budget for cost, some in zip(each, pair, strict=True))
         for means, cost, some in zip(both, each, pair, strict=True):

@@ -51,7 +51,7 @@ def searched(trial: Trial[Portraits], evaluations: int = 300) -> Trial[Portraits
     paces = torch.tensor([1 + int(name[-1]) + len(name) / 20 for name in trial.case.ids], dtype=torch.float64)
     spent = torch.arange(1, evaluations + 1) / evaluations
     curve = start[:, None] + (natural - start)[:, None] * 1.5 * spent ** (1 / paces[:, None])
-    details = {"start": start, "in_logits": torch.ones(len(start)).bool()}
+    details = {"blind_mean": start, "in_logits": torch.ones(len(start)).bool()}
     return replace(trial, explanation=replace(trial.explanation, history=curve, details=details))
 
 

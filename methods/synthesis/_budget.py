@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 WORST = -1e300  # the value of a code that the network has no finite answer to
-RISE = 1e-6  # a smaller difference, relative to 1 + |mean of the first generation|, is none
+RISE = 1e-6  # a smaller difference, relative to 1 + |the first value|, is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +20,14 @@ class Groups:
 
     of: Tensor
     keys: tuple[Hashable, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Party:
+    """A search and the groups of rows that it proposes codes to."""
+
+    search: Search
+    groups: Groups
 
 
 Evaluate = Callable[[Tensor, Groups, int, int], Tensor]  # codes [R, k, d], groups, passes, round -> values [P, k]
@@ -39,15 +47,15 @@ class Search(Protocol):
 class Found:
     """What a search has found for each of P rows.
 
-    `codes` [P, d] and their `values` [P]; `curve` [P, evaluations] is the best so far after each evaluation; `start`
-    [P] the mean of the first generation, drawn before anything was learnt; `alive` [P] whether values ever differed;
-    `evaluations` [P] how many images a row has had evaluated; `seconds` those of the search without the network.
+    `codes` [P, d] and their `values` [P]; `curve` [P, evaluations] is the best so far after each evaluation; `blind`
+    [P] the mean value of blind draws; `alive` [P] whether values ever differed; `evaluations` [P] how many images a row
+    has had evaluated; `seconds` those of the search without the network.
     """
 
     codes: Tensor
     values: Tensor
     curve: Tensor
-    start: Tensor
+    blind: Tensor
     alive: Tensor
     evaluations: Tensor
     seconds: float
@@ -59,7 +67,8 @@ class Budget:
 
     With several `passes` the value of a code is their mean, and because the largest of noisy values is too large, the
     `finalists` best codes are read again at the end, `final_passes` times each; the best of these counts. The
-    evaluations for that are kept back from the search.
+    evaluations for that are kept back from the search, and so are some for blind draws at the end, one code in twenty,
+    at most a hundred: their mean tells what the space gives without any search, and one of them may be the best.
     """
 
     evaluations: int
@@ -69,7 +78,7 @@ class Budget:
 
     @property
     def codes(self) -> int:
-        """How many codes the search may try.
+        """How many codes may be tried.
 
         >>> Budget(1000).codes, Budget(1000, passes=3).codes
         (1000, 233)
@@ -77,82 +86,97 @@ class Budget:
         return (self.evaluations - self.kept_back) // self.passes
 
     @property
+    def blind(self) -> int:
+        """How many of them are drawn blindly; of fewer than 20 codes none, and the mean is that of all."""
+        return min(100, self.codes // 20)
+
+    @property
     def kept_back(self) -> int:
-        """How many evaluations the search may not use."""
+        """How many evaluations are for reading the best again."""
         return self.finalists * self.final_passes if self.passes > 1 else 0
 
-    def spend(self, search: Search, evaluate: Evaluate, groups: Groups, rows: Groups) -> Found:
-        """Return what a search over groups of rows finds; `rows` are the same rows, each a group of its own."""
-        ledger, seconds, turn = _Ledger(groups, self.finalists if self.passes > 1 else 1), 0.0, 0
+    def spend(self, evaluate: Evaluate, led: Party, blind: Party, rows: Groups) -> Found:
+        """Return what a search finds, the last draws being blind; `rows` are the rows, each a group of its own."""
+        ledger = _Ledger(len(rows.of), keep=self.finalists if self.passes > 1 else 1)
+        seconds, turn, turning = 0.0, 0, self.codes - (0 if led is blind else self.blind)
         while ledger.count < self.codes:
+            party, end = (led, turning) if ledger.count < turning else (blind, self.codes)
             began = time.process_time()
-            asked = search.ask()
+            asked = party.search.ask()
             seconds += time.process_time() - began
-            codes = asked[:, : self.codes - ledger.count]  # [R, k, d]
-            values = evaluate(codes, groups, self.passes, turn).nan_to_num(nan=WORST)
-            ledger.enter(codes, values)
+            codes = asked[:, : end - ledger.count]  # [R, k, d]
+            values = evaluate(codes, party.groups, self.passes, turn).nan_to_num(nan=WORST)
+            ledger.enter(codes[party.groups.of], values)
             began = time.process_time()
             if codes.shape[1] == asked.shape[1]:  # a search learns from whole generations
-                search.tell(values)
+                party.search.tell(values)
             seconds += time.process_time() - began
             turn += 1
         return self._found(ledger, evaluate, rows, seconds)
 
     def _found(self, ledger: _Ledger, evaluate: Evaluate, rows: Groups, seconds: float) -> Found:
-        values, used = ledger.values, ledger.count * self.passes
+        values, best, used = ledger.values, ledger.best, ledger.count * self.passes
         if self.passes > 1:
-            values = evaluate(ledger.codes, rows, self.final_passes, -1).nan_to_num(nan=WORST)  # [P, finalists]
-            used += values.shape[1] * self.final_passes
-        best = values.argmax(1)
-        each = torch.arange(len(values))
-        reached = values[each, best]
+            best = evaluate(ledger.codes, rows, self.final_passes, -1).nan_to_num(nan=WORST)  # [P, finalists]
+            used += best.shape[1] * self.final_passes
+        chosen, each = best.argmax(1), torch.arange(len(best))
+        reached = best[each, chosen]
+        tried = torch.arange(1, self.evaluations + 1) // self.passes  # whole codes after each evaluation
         return Found(
-            codes=ledger.codes[each, best],
+            codes=ledger.codes[each, chosen],
             values=torch.where(reached > WORST, reached, 0.0),
-            curve=ledger.curve((torch.arange(1, self.evaluations + 1) // self.passes - 1).clamp(0, ledger.count - 1)),
-            start=ledger.start,
-            alive=ledger.alive,
+            curve=_curve(values, (tried - 1).clamp(0, ledger.count - 1)),
+            blind=_mean(values[:, -self.blind :]),
+            alive=_alive(values),
             evaluations=torch.full_like(each, used),
             seconds=seconds,
         )
 
 
 class _Ledger:
-    """What has been evaluated so far: each row's best codes, its curve, and how far its values spread."""
+    """What has been evaluated so far: all values in their order, and each row's best codes."""
 
-    def __init__(self, groups: Groups, keep: int) -> None:
-        self._of = groups.of
+    def __init__(self, rows: int, keep: int) -> None:
         self._keep = keep
-        self._curve: list[Tensor] = []
-        self._lowest = torch.full((len(groups.of),), torch.inf, dtype=torch.float64)
-        self.count = 0
-        self.start = torch.zeros_like(self._lowest)
-        self.values = torch.empty(len(groups.of), 0, dtype=torch.float64)  # [P, keep], the best first
+        self._values = [torch.empty(rows, 0, dtype=torch.float64)]
+        self.best = self._values[0]  # [P, keep], the best first; of equal ones the earlier is the better
         self.codes = torch.empty(0)  # [P, keep, d]
 
     @property
-    def alive(self) -> Tensor:
-        """Whether a row's finite values differ [P]."""
-        return self.values[:, 0] - self._lowest > RISE * (1 + self.start.abs())
+    def count(self) -> int:
+        """How many codes each row has tried."""
+        return sum(values.shape[1] for values in self._values)
+
+    @property
+    def values(self) -> Tensor:
+        """The values of all codes [P, count]."""
+        return torch.cat(self._values, 1)
 
     def enter(self, codes: Tensor, values: Tensor) -> None:
-        """Note the values [P, k] of codes [R, k, d]; of equal ones the earlier is the better."""
-        codes, known = codes[self._of], values > WORST  # [P, k, d]
-        if not self.count:
-            self.start = torch.where(known, values, 0.0).sum(1) / known.sum(1).clamp(min=1)
-            self.codes = codes[:, :0]
-        self._lowest = torch.minimum(self._lowest, torch.where(known, values, torch.inf).amin(1))
-        before = self.values[:, :1]
-        self._curve.append(torch.cat([before, values], 1).cummax(1).values[:, before.shape[1] :])
-        everything = torch.cat([self.values, values], 1)
-        order = everything.argsort(dim=1, descending=True, stable=True)[:, : self._keep]
-        self.values = everything.gather(1, order)
-        self.codes = torch.cat([self.codes, codes], 1)[torch.arange(len(order))[:, None], order]
-        self.count += values.shape[1]
+        """Note the values [P, k] of codes [P, k, d]."""
+        before = self.codes if self.count else codes[:, :0]
+        self._values.append(values)
+        known = torch.cat([self.best, values], 1)
+        order = known.argsort(dim=1, descending=True, stable=True)[:, : self._keep]
+        self.best = known.gather(1, order)
+        self.codes = torch.cat([before, codes], 1)[torch.arange(len(order))[:, None], order]
 
-    def curve(self, places: Tensor) -> Tensor:
-        """Return the best so far [P, n] after some of the codes; before the first finite value, that value, else 0."""
-        whole = torch.cat(self._curve, 1)[:, places]
-        known = whole > WORST
-        first = torch.where(known, whole, torch.inf).amin(1, keepdim=True)
-        return torch.where(known, whole, torch.where(first.isfinite(), first, 0.0))
+
+def _curve(values: Tensor, places: Tensor) -> Tensor:
+    """Return the best so far [P, n] at places of values [P, m]; before the first finite one that one, without any 0."""
+    best = values.cummax(1).values[:, places]
+    known = best > WORST
+    first = torch.where(known, best, torch.inf).amin(1, keepdim=True)
+    return torch.where(known, best, torch.where(first.isfinite(), first, 0.0))
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Return the mean of each row's finite values [P], 0 without any."""
+    known = values > WORST
+    return torch.where(known, values, 0.0).sum(1) / known.sum(1).clamp(min=1)
+
+
+def _alive(values: Tensor) -> Tensor:
+    """Return whether each row's finite values [P, m] differ [P]."""
+    low, high = torch.where(values > WORST, values, torch.inf).amin(1), values.amax(1)
+    return high - low > RISE * (1 + _curve(values, torch.zeros(1, dtype=torch.long))[:, 0].abs())

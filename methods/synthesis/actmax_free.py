@@ -11,7 +11,7 @@ from torch import Tensor
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness, SynthesisMethod
 
 from ._black_box import BlackBox
-from ._budget import Budget, Found, Groups, Search
+from ._budget import Budget, Found, Groups, Party
 from ._covariance import Evolutions, usual_population
 from ._random_search import RandomSearch
 from ._sought import sought
@@ -36,9 +36,10 @@ class ActmaxFree(SynthesisMethod):
     averaged, each an evaluation, and the ten best inputs read 30 times more before one is chosen. Each unit gets
     `restarts` portraits; `chunk` inputs go through the network at a time.
 
-    A portrait's history is the best so far after each evaluation; its details are the `evaluations` spent, the
-    returned input's `value`, the `start` (mean of the first generation), `in_logits` (whether these are logits) and,
-    shared evenly by all portraits, `optimiser_seconds` and `model_seconds`.
+    A portrait's history is the best so far after each evaluation. Its details are the `evaluations` spent, the
+    `value` of what is returned, `blind_mean` (of uniform draws, the last twentieth of the budget, at most 100),
+    `in_logits` (whether these are logits) and, shared evenly by all portraits, `optimiser_seconds` and
+    `model_seconds` of the processor.
 
     >>> from ambench import toy
     >>> from ambench.core import Randomness
@@ -92,28 +93,27 @@ class ActmaxFree(SynthesisMethod):
         """
         objective = sought(model, units, concepts, self.objective, None).objective
         wanted = [(unit, restart) for unit in units.tolist() for restart in range(self.restarts)]
-        rows = Groups(torch.arange(len(wanted)), tuple(wanted))
-        groups = rows
-        if self.search == "random":  # whoever learns nothing may look at the others' draws: one forward for all units
-            groups = Groups(torch.tensor([restart for _, restart in wanted]), tuple(range(self.restarts)))
+        rows = Groups(torch.arange(len(wanted)), tuple(wanted))  # blind draws serve all units: one forward for them
+        shared = Groups(torch.tensor([restart for _, restart in wanted]), tuple(range(self.restarts)))
         space = space_of(self.space, model, self.frequencies)
         places = torch.arange(len(units), device=model.device).repeat_interleave(self.restarts)
         box = BlackBox(model, space, objective.select(places), randomness, self.chunk)
-        search = self._started(space.dimensions, [randomness.generator("search", key) for key in groups.keys])
-        return self._portraits(box, self._budget.spend(search, box, groups, rows))
+        streams = [randomness.generator("blind", restart) for restart in shared.keys]
+        blind = Party(RandomSearch(self.population or BATCH, space.dimensions, streams), shared)
+        led = blind if self.search == "random" else self._led(space.dimensions, rows, randomness)
+        return self._portraits(box, self._budget.spend(box, led, blind, rows))
 
     @property
     def _budget(self) -> Budget:
         return Budget(self.evaluations, self.passes)
 
-    def _started(self, dimensions: int, streams: list[torch.Generator]) -> Search:
+    def _led(self, dimensions: int, rows: Groups, randomness: Randomness) -> Party:
+        streams = [randomness.generator("search", key) for key in rows.keys]
         if self.search == "cma":
-            return Evolutions(self.population or usual_population(dimensions), dimensions, streams)
+            return Party(Evolutions(self.population or usual_population(dimensions), dimensions, streams), rows)
         population = self.population or BATCH
-        if self.search == "random":
-            return RandomSearch(population, dimensions, streams)
         chain = Chain(population, self.elite, self.rank, self.points, self.rate, self.climbs, self.binary)
-        return TensorTrains(chain, dimensions, streams)
+        return Party(TensorTrains(chain, dimensions, streams), rows)
 
     def _portraits(self, box: BlackBox, found: Found) -> Portraits:
         device, count = box.model.device, len(found.codes)
@@ -121,7 +121,7 @@ class ActmaxFree(SynthesisMethod):
         details = {
             "evaluations": found.evaluations,
             "value": found.values.float(),
-            "start": found.start.float(),
+            "blind_mean": found.blind.float(),
             "in_logits": torch.full((count,), self.objective == "logit"),
         } | {name: torch.full((count,), seconds / count) for name, seconds in shared.items()}
         return Portraits(

@@ -25,7 +25,7 @@ class EvaluationsToNatural(Metric[Portraits]):
     >>> from ambench.core import Case, Randomness, Truth
     >>> model, concepts = toy.network(), toy.Squares().concepts("fit")
     >>> natural, image = model.network(concepts.images)[:, 0].max(), concepts.images[:1]
-    >>> details = {"start": natural[None] - 9, "in_logits": torch.tensor([True])}
+    >>> details = {"blind_mean": natural[None] - 9, "in_logits": torch.tensor([True])}
     >>> curve = natural + torch.tensor([[-5.0, -1.0, 0.5, 0.5, 2.0]])
     >>> portraits = Portraits(image, torch.tensor([0]), torch.tensor([True]), curve.detach(), details=details)
     >>> case = Case(image, torch.tensor([[0]]), Truth(torch.tensor([[True]])), ("red/0",))

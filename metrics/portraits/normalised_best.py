@@ -1,4 +1,4 @@
-"""How far a search without gradients got, between its first draws and the strongest natural image."""
+"""How far a search without gradients got, between blind draws and the strongest natural image."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ._curves import curves
 
 @dataclass(frozen=True)
 class NormalisedBest(Metric[Portraits]):
-    """The best logit that a search found, 0 at the mean of its first generation, 1 at the strongest natural image; up.
+    """The best logit that a search found, 0 at the mean of blind draws, 1 at the strongest natural image; up.
 
-    `(best - start) / (natural - start)`, any real number; the natural images are the method's examples. A unit whose
-    strongest natural image is not above the first draws is undefined, a dead portrait scores 0. Logits, because a
+    `(best - blind) / (natural - blind)`, any real number; the natural images are the method's examples, and the blind
+    draws, uniform over the space that was searched, the search's own. A unit whose
+    strongest natural image is not above blind draws is undefined, a dead portrait scores 0. Logits, because a
     class's probability saturates and leaves nothing to compare; and look at the concepts one by one, because means
     hide the unit on which a search failed.
 
@@ -25,7 +26,7 @@ class NormalisedBest(Metric[Portraits]):
     >>> from ambench.core import Case, Randomness, Truth
     >>> model, concepts = toy.network(), toy.Squares().concepts("fit")
     >>> natural, image = model.network(concepts.images)[:, 0].max(), concepts.images[:1]
-    >>> details = {"start": natural[None] - 2, "in_logits": torch.tensor([True])}
+    >>> details = {"blind_mean": natural[None] - 2, "in_logits": torch.tensor([True])}
     >>> curve = natural - torch.tensor([[2.0, 1.5, 1.0]])
     >>> portraits = Portraits(image, torch.tensor([0]), torch.tensor([True]), curve.detach(), details=details)
     >>> case = Case(image, torch.tensor([[0]]), Truth(torch.tensor([[True]])), ("red/0",))

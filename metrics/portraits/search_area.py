@@ -17,17 +17,17 @@ from ._curves import curves
 class SearchArea(Metric[Portraits]):
     """Mean of the normalised best so far over the logarithm of evaluations, from the `first` counted on; up.
 
-    The best logit so far is 0 at the mean of the first generation and 1 at the strongest natural image, the method's
+    The best logit so far is 0 at the mean of blind draws and 1 at the strongest natural image, the method's
     examples (`normalised_best` is its end). Every factor of ten of evaluations counts the same, so the area belongs to
     its budget: compare searches of one budget only. Before some hundred evaluations nothing has been learnt. Any real
-    number; a unit whose strongest natural image is not above the first draws is undefined, a dead portrait scores 0.
+    number; a unit whose strongest natural image is not above blind draws is undefined, a dead portrait scores 0.
 
     >>> from ambench import toy
     >>> from ambench.core import Case, Randomness, Truth
     >>> model, concepts = toy.network(), toy.Squares().concepts("fit")
     >>> natural, image = model.network(concepts.images)[:, 0].max(), concepts.images[:1]
-    >>> details = {"start": natural[None] - 1, "in_logits": torch.tensor([True])}
-    >>> curve = natural - torch.ones(1, 100)  # as good as its first draws …
+    >>> details = {"blind_mean": natural[None] - 1, "in_logits": torch.tensor([True])}
+    >>> curve = natural - torch.ones(1, 100)  # as good as blind draws …
     >>> curve[:, 9:] += 1  # … and from the tenth evaluation, the middle of a hundred, as the strongest natural image
     >>> portraits = Portraits(image, torch.tensor([0]), torch.tensor([True]), curve.detach(), details=details)
     >>> case = Case(image, torch.tensor([[0]]), Truth(torch.tensor([[True]])), ("red/0",))

@@ -20,7 +20,8 @@ def streams(count: int, seed: int = 0) -> list[torch.Generator]:
 def spent(dimensions: int, values: object, evaluations: int, seed: int = 0) -> object:
     alone = budget.Groups(torch.zeros(1, dtype=torch.long), ("row",))
     search = covariance.Evolutions(covariance.usual_population(dimensions), dimensions, streams(1, seed))
-    return budget.Budget(evaluations).spend(search, lambda codes, *_: values(codes), alone, alone)
+    party = budget.Party(search, alone)
+    return budget.Budget(evaluations).spend(lambda codes, *_: values(codes), party, party, alone)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -32,7 +32,8 @@ def spent(chain: object, dimensions: int, values: object, evaluations: int, seed
     """What a search for the largest of some values of codes finds."""
     each = budget.Groups(torch.arange(rows), tuple(range(rows)))
     search = train.TensorTrains(chain, dimensions, streams(rows, seed))
-    return budget.Budget(evaluations).spend(search, lambda codes, *_: values(codes), each, each)
+    party = budget.Party(search, each)
+    return budget.Budget(evaluations).spend(lambda codes, *_: values(codes), party, party, each)
 
 
 def numbers(codes: Tensor, points: int) -> Tensor:

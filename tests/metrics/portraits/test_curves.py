@@ -20,13 +20,13 @@ over_metrics = pytest.mark.parametrize("name", METRICS)
 
 
 def searched(
-    curves: Tensor, start: Sequence[float], alive: Sequence[bool] | None = None, pool: Concepts | None = None
+    curves: Tensor, blind: Sequence[float], alive: Sequence[bool] | None = None, pool: Concepts | None = None
 ) -> Trial[Portraits]:
     """The trial of searches for red, whose logit is the red of the only pixel, so natural images go up to .9."""
     reds = torch.tensor([[0.2, 0.0, 0.0], [0.9, 0.1, 0.0], [0.4, 0.0, 0.1]])
     count = len(curves)
     trial = judged(colours(count), [0] * count, natural(reds) if pool is None else pool, linear(EYE), alive=alive)
-    details = {"start": torch.tensor(start), "in_logits": torch.ones(count).bool()}
+    details = {"blind_mean": torch.tensor(blind), "in_logits": torch.ones(count).bool()}
     return replace(trial, explanation=replace(trial.explanation, history=curves, details=details))
 
 
@@ -41,7 +41,7 @@ def rising(count: int, evaluations: int) -> Tensor:
     return 2 * steps.cummax(1).values - 0.5
 
 
-def test_the_best_lies_between_the_first_draws_and_the_strongest_natural_image():
+def test_the_best_lies_between_blind_draws_and_the_strongest_natural_image():
     curves = torch.tensor([[-1.0, 0.9], [-1.0, -1.0], [0.0, 2.8]])
     values = score("normalised_best", searched(curves, [-1.0, -1.0, -1.0]))
     assert values.values[:, 0].tolist() == pytest.approx([1.0, 0.0, 2.0])
@@ -90,7 +90,7 @@ def test_rescaling_the_logits_changes_nothing(name, scale, offset):
         explanation=replace(
             plain.explanation,
             history=scale * curves + offset,
-            details={**plain.explanation.details, "start": torch.full((4,), -0.4 * scale + offset)},
+            details={**plain.explanation.details, "blind_mean": torch.full((4,), -0.4 * scale + offset)},
         ),
     )
     torch.testing.assert_close(score(name, louder).values, score(name, plain).values, atol=1e-5, rtol=1e-5)
@@ -105,7 +105,7 @@ def test_dead_portraits_score_nothing_and_their_whole_budget():
     assert needed.flat[:, 0].tolist() == [False, True]
 
 
-def test_natural_images_below_the_first_draws_are_no_measure():
+def test_natural_images_below_blind_draws_are_no_measure():
     trial = searched(torch.full((2, 200), 2.0), [0.0, 0.9])
     for name in ("normalised_best", "search_area"):
         assert score(name, trial).defined[:, 0].tolist() == [True, False]
