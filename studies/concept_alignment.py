@@ -9,19 +9,18 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau, t
+from pages import DOCS, interval, show, verdict
+from scipy.stats import kendalltau
 
 from ambench import registry
 from ambench.results import Results
 
-PAGE = Path(__file__).parents[1] / "docs" / "studies" / "concept_alignment.md"
-FEWEST = 3  # networks, below which there is a range and no interval
+PAGE = DOCS / "concept_alignment.md"
 
 
 @dataclass(frozen=True)
@@ -79,24 +78,6 @@ def by_network(frame: pd.DataFrame, claim: Claim) -> dict[tuple[str, str], list[
         if values.notna().any():
             found.setdefault((str(network), str(layer)), []).append(float(values.mean()))
     return found
-
-
-def interval(values: Sequence[float]) -> str:
-    """Return the mean of networks with its 95 % t interval, of fewer than three their range."""
-    mean = float(np.mean(values))
-    if len(values) < FEWEST:
-        spread = f" ({min(values):+.3f} to {max(values):+.3f})" if len(values) > 1 else ""
-        return f"{mean:+.3f}{spread}, n {len(values)}"
-    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-    return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}], n {len(values)}"
-
-
-def verdict(values: Sequence[float]) -> str:
-    """Return the side of 0 on which the interval lies."""
-    if len(values) < FEWEST:
-        return "too few networks"
-    mean, half = np.mean(values), t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return "above 0" if mean - half > 0 else "below 0" if mean + half < 0 else "undecided"
 
 
 # ------------------------------------------------------------------------------------------------ the page
@@ -158,16 +139,6 @@ def _short(layer: str) -> str:
     return layer.replace("encoder.layers.encoder_layer_", "block ").replace(".ln_1", "")
 
 
-def written(page: str, sections: dict[str, str]) -> str:
-    """Return a page with what stands between its markers replaced; everything else stays as a person wrote it."""
-    for name, text in sections.items():
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
-        page, count = re.subn(pattern, lambda match, text=text: f"{match[1]}{text}\n{match[2]}", page, flags=re.DOTALL)
-        if not count:
-            raise SystemExit(f"the page has no place for '{name}'")
-    return page
-
-
 def main() -> int:
     """Print the claims, or write them into the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -175,11 +146,7 @@ def main() -> int:
     parser.add_argument("--page", action="store_true", help="write the tables into the page instead of printing them")
     given = parser.parse_args()
     frame = pd.concat([rows_of(Results.open(run)) for run in given.run], ignore_index=True)
-    sections = {name: "\n".join(rows(frame)) for name, rows in TABLES.items()}
-    if given.page:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
-    else:
-        print("\n\n".join(sections.values()))
+    show(frame, TABLES, PAGE if given.page else None)
     return 0
 
 
