@@ -13,7 +13,7 @@ import torch
 
 from ambench.core import Case, Concepts, Dataset, InputError, Part, nearest
 from ambench.datasets.drawing.concepts import CONCEPTS
-from ambench.datasets.drawing.parts import VERSION, DrawnPart, as_examples, asked_for_class
+from ambench.datasets.drawing.parts import VERSION, Cue, DrawnPart, as_examples, asked_for_class
 from ambench.datasets.drawing.series import conflicting_classes
 from ambench.datasets.drawing.silhouettes import SHAPES
 
@@ -23,9 +23,9 @@ class CueConflict(Dataset):
     """The pictures of `shapes`, shape and texture never of the same class index, concepts present by a coin.
 
     `Truth.shape` and `Truth.texture` are indices into the eight class outputs of the embedded networks, whichever cue
-    these name. `ask`: each picture is asked for all four concepts, or for one class output, called by its number: that
-    of its `shape` (with the object as its mask) or its `texture` (with what is seen of its surface). Other settings
-    alone decide the pixels.
+    these name. `ask`: each picture is asked for all four concepts; for one class output, called by its number: that
+    of its `shape` (with the object as its mask) or its `texture` (with what is seen of its surface); or for all eight
+    (`shapes`, `textures`), of which it shows that one. Other settings alone decide the pixels.
 
     >>> truth = next(iter(CueConflict(test=56))).truth
     >>> bool((truth.shape == truth.texture).any())
@@ -38,7 +38,7 @@ class CueConflict(Dataset):
     name: ClassVar[str] = "cue_conflict"
     citation: ClassVar[str] = "Geirhos et al. 2019, arXiv 1811.12231"
 
-    ask: Literal["concepts", "shape", "texture"] = "concepts"
+    ask: Literal["concepts", "shape", "texture", "shapes", "textures"] = "concepts"
     fit: int = 200
     calibrate: int = 200
     test: int = 256
@@ -71,13 +71,20 @@ class CueConflict(Dataset):
         if part not in counts:
             raise InputError(f"there is no part '{part}' with examples; {nearest(part, counts)}")
         drawn = self._part(f"conflict-{part}", counts[part])
-        return drawn.concepts() if self.ask == "concepts" else as_examples(self._asked(drawn), self.names)
+        return drawn.concepts() if self.ask == "concepts" else as_examples(drawn, self._cue, self.names)
 
     def __iter__(self) -> Iterator[Case]:
         return self._asked(self._part("conflict-test", self.test))
 
     def _asked(self, part: DrawnPart) -> Iterator[Case]:
-        return part.cases() if self.ask == "concepts" else (asked_for_class(case, self.ask) for case in part.cases())
+        if self.ask == "concepts":
+            return part.cases()
+        count = len(self.names) if self.ask.endswith("s") else None
+        return (asked_for_class(case, self._cue, count) for case in part.cases())
+
+    @property
+    def _cue(self) -> Cue:
+        return "shape" if self.ask.startswith("shape") else "texture"
 
     def _part(self, name: str, count: int) -> DrawnPart:
         shape, texture = conflicting_classes(self.seed, name, count)

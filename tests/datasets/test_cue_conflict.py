@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from ambench import registry
@@ -36,3 +37,37 @@ def test_reading_twice_gives_the_same_cases_and_other_parts_other_pictures() -> 
     assert torch.equal(first.images, second.images)
     assert not torch.equal(first.images, data.concepts("fit").images)
     assert not torch.equal(data.concepts("calibrate").images, data.concepts("fit").images)
+
+
+class TestClasses:
+    def test_the_question_changes_no_picture(self) -> None:
+        plain = next(iter(registry.load("datasets", "cue_conflict:test=16")))
+        for ask in ("shape", "texture", "shapes", "textures"):
+            case = next(iter(registry.load("datasets", f"cue_conflict:ask={ask},test=16")))
+            assert torch.equal(case.images, plain.images)
+            assert case.ids == plain.ids
+
+    @pytest.mark.parametrize(("ask", "place"), [("shape", "object"), ("texture", "surface")])
+    def test_each_picture_is_asked_for_the_class_of_one_cue_and_is_where_that_shows(self, ask: str, place: str) -> None:
+        case = next(iter(registry.load("datasets", f"cue_conflict:ask={ask},test=16")))
+        assert torch.equal(case.targets[:, 0], getattr(case.truth, ask))
+        assert case.truth.present.all()
+        assert torch.equal(case.truth.masks[:, 0], getattr(case.truth, place))
+
+    @pytest.mark.parametrize("ask", ["shape", "texture"])
+    def test_or_for_all_classes_of_which_it_shows_that_one(self, ask: str) -> None:
+        one, every = (next(iter(registry.load("datasets", f"cue_conflict:ask={a},test=16"))) for a in (ask, f"{ask}s"))
+        assert every.targets.tolist() == [list(range(8))] * 16
+        assert torch.equal(every.truth.present.int().argmax(1), one.targets[:, 0])
+        assert every.truth.present.sum(1).tolist() == [1] * 16
+        assert torch.equal(every.truth.masks[every.truth.present], one.truth.masks[:, 0])
+        assert not every.truth.masks[~every.truth.present].any()
+
+    def test_examples_show_their_class_and_there_may_be_none(self) -> None:
+        dataset = registry.load("datasets", "cue_conflict:ask=texture,fit=70,calibrate=0,test=8")
+        examples = dataset.concepts("fit")
+        assert examples.names == dataset.names == tuple("01234567")
+        assert examples.present.sum(1).tolist() == [1] * 70
+        assert (examples.masks.flatten(2).any(2) == examples.present).all()
+        assert torch.equal(examples.images, registry.load("datasets", "cue_conflict:fit=70").concepts("fit").images)
+        assert dataset.concepts("calibrate").images.shape == (0, 3, 64, 64)

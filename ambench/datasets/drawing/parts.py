@@ -14,6 +14,8 @@ from ambench.datasets.drawing.canvas import Picture
 from ambench.datasets.drawing.concepts import CONCEPTS, KEEPS
 from ambench.datasets.drawing.series import CHUNK, pictures
 
+Cue = Literal["shape", "texture"]
+
 VERSION = "1"  # of the drawing: another pixel anywhere is another version
 
 
@@ -86,30 +88,28 @@ class DrawnPart:
             yield Case(as_images(picture.pixels), targets, truth, self.ids(rows))
 
 
-def asked_for_class(case: Case, cue: Literal["shape", "texture"]) -> Case:
-    """Return a drawn case in which each image is asked for one class, that of its shape or its texture."""
+def asked_for_class(case: Case, cue: Cue, classes: int | None = None) -> Case:
+    """Return a drawn case in which each image is asked for one class, that of its shape or its texture.
+
+    With a number of classes it is asked for all of them, and shows that one.
+    """
     truth = case.truth
     number, place = (truth.shape, truth.object) if cue == "shape" else (truth.texture, truth.surface)
     assert number is not None
     assert place is not None
-    asked = number[:, None]  # [B, 1]
-    known = replace(truth, present=torch.ones_like(asked).bool(), masks=place[:, None], hard=None, weight=None)
-    return replace(case, targets=asked, truth=known)
+    asked = number[:, None] if classes is None else torch.arange(classes).expand(len(case), -1)  # [B, T]
+    present = asked == number[:, None]
+    masks = place[:, None] & present[..., None, None]  # [B, T, H, W]
+    return replace(case, targets=asked, truth=replace(truth, present=present, masks=masks, hard=None, weight=None))
 
 
-def as_examples(cases: Iterator[Case], names: tuple[str, ...]) -> Concepts:
-    """Return cases of one question an image as examples of all K classes, masks and all; there may be none."""
-    parts = list(cases)
-    images = torch.cat([case.images for case in parts]) if parts else torch.empty(0, 3, 1, 1)
-    asked = torch.cat([case.targets[:, 0] for case in parts]) if parts else torch.empty(0).long()
-    present = torch.nn.functional.one_hot(asked, len(names)).bool()  # [N, K]
-    masks = torch.zeros(len(images), len(names), *images.shape[2:], dtype=torch.bool)
-    for row, place in enumerate(mask for case in parts for mask in _masks_of(case)):
-        masks[row, asked[row]] = place
-    return Concepts(names, images, present, masks, tuple(name for case in parts for name in case.ids))
-
-
-def _masks_of(case: Case) -> Tensor:
-    """Where each image shows the one class it is asked for [B, *extent]."""
-    assert case.truth.masks is not None
-    return case.truth.masks[:, 0]
+def as_examples(part: DrawnPart, cue: Cue, names: tuple[str, ...]) -> Concepts:
+    """Return a part as examples of all K classes of a cue, with masks; there may be none."""
+    images = torch.empty(len(part), 3, part.size, part.size)
+    present = torch.empty(len(part), len(names), dtype=torch.bool)
+    masks = torch.empty(len(part), len(names), part.size, part.size, dtype=torch.bool)
+    for rows, case in zip(part.chunks(), part.cases(), strict=True):
+        here, asked = slice(rows.start, rows.stop), asked_for_class(case, cue, len(names))
+        assert asked.truth.masks is not None
+        images[here], present[here], masks[here] = asked.images, asked.truth.present, asked.truth.masks
+    return Concepts(names, images, present, masks, part.ids(range(len(part))))
