@@ -95,7 +95,7 @@ VARIANTS = [
 WITH_GELU = {"transformer", "swin", "registered"}
 UNFIT: dict[str, set[str]] = {  # networks, by their own name, that a method has no answer for and must say so
     "actmax_latent": {"grey", "series"},
-    "attention_rollout": {"tiny", "grey", "swin"},
+    "attention_rollout": {"tiny", "grey", "swin", "series"},
     "cam": {"transformer", "registered"},
     "deconvnet": WITH_GELU,
     "guided_backprop": WITH_GELU,
