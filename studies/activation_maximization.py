@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from concept_alignment import interval, verdict, written
+from pages import DOCS, interval, show, verdict
 
 from ambench.results import Results
 
-PAGE = Path(__file__).parents[1] / "docs" / "studies" / "activation_maximization.md"
+PAGE = DOCS / "activation_maximization.md"
 
 CLASSES, TEXTURES, CONCEPTS = "cue_conflict:ask=shape", "cue_conflict:ask=texture", "shapes:fit=300"
 PLAIN = "actmax:steps=128,restarts=2"
@@ -184,11 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", action="store_true", help="write the tables into the page instead of printing them")
     given = parser.parse_args(arguments)
     frame = pd.concat([rows_of(Results.open(run)) for run in given.run], ignore_index=True)
-    sections = {name: "\n".join(rows(frame)) for name, rows in TABLES.items()}
-    if given.page:
-        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
-    else:
-        print("\n\n".join(sections.values()))
+    show(frame, TABLES, PAGE if given.page else None)
     return 0
 
 
