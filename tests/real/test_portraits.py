@@ -74,7 +74,9 @@ def test_channels_that_tell_a_transformers_digits(real: Path, tmp_path: Path, la
     root = layouts.digits(real, tmp_path, 200)
     dataset = workbench.sized(registry.load("datasets", f"folder:{root},fit=0.9,calibrate=0"), model)
     digits = dataset.concepts("fit")
-    method = registry.load("methods", f"actmax:steps=200,parametrisation=pixel,variation=0,extremes=0,objective=channel,layer={layer}")
+    method = registry.load(
+        "methods", f"actmax:steps=200,parametrisation=pixel,variation=0,extremes=0,objective=channel,layer={layer}"
+    )
     made = method.synthesise(model, torch.arange(10), digits, Randomness((0,)))
     assert made.images.shape == (10, 1, 28, 28)
     assert made.seeks is not None

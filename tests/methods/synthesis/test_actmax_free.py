@@ -277,3 +277,46 @@ def test_a_decoder_that_does_not_fit_is_refused():
         make(
             "space=shapes", Model("series", "", nn.Sequential(nn.Flatten(), nn.Linear(27, 3)), {}, {}, "", (3, 9)), [0]
         )
+
+
+# ------------------------------------------------------------------------------------------------ networks without gradients
+
+
+class Votes(nn.Module):
+    """The share of 40 yes-or-no answers of each of three units: a step has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.votes = nn.Linear(3 * 8 * 8, 120)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (self.votes(images.flatten(1) - 0.5) > 0.3).float().unflatten(1, (3, 40)).mean(2)
+
+
+def test_a_network_without_gradients_is_searched_where_an_ascent_sends_one_here():
+    model = Model("votes", "", networks.seeded(Votes), {}, {}, "", (3, 8, 8))
+    with pytest.raises(InputError, match="actmax_free"):
+        registry.load("methods", "actmax:steps=3").synthesise(
+            model, torch.tensor([0, 2]), nothing(model), Randomness((0,))
+        )
+    found = make("evaluations=400", model, [0, 2])
+    assert found.alive.all()
+    assert (found.history[:, -1] > found.details["blind_mean"] + 0.2).all()
+
+
+class Integers(nn.Module):
+    """Eight-bit pixels times eight-bit weights, summed in whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.randint(-128, 128, (192, 3), generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images.flatten(1) * 255).round().long() @ self.weights).float() / 1e4
+
+
+def test_a_quantised_network_is_searched():
+    model = Model("integers", "", Integers(), {}, {}, "", (3, 8, 8))
+    found = make("search=protes,points=4,evaluations=200", model, [0, 1])
+    assert found.alive.all()
+    assert torch.equal(model.network(found.images).diagonal(), found.history[:, -1])
