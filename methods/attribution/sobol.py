@@ -16,7 +16,7 @@ from ._maps import where_answered
 from ._perturbed import cells, extent_of, logits_after
 from ._sobol import design, first_order, of_columns, total_order
 
-PICTURES, TABLES = 32, 4096  # designs, where nobody says how many
+PICTURES, TABLES = 16, 4096  # designs, where nobody says how many
 ROWS = 4096  # of a table that go through the network at a time
 
 
@@ -29,7 +29,7 @@ class Sobol(AttributionMethod):
     for all targets, first-order ones `designs` more. Tables: the network's own indices, by scipy: columns are drawn
     from the examples, each from its own values, as if they were independent; every row has the same answer.
 
-    `designs` is a power of two (None: 32 for pictures, 4096 for tables); `chunk` pictures go through the network at a
+    `designs` is a power of two (None: 16 for pictures, 4096 for tables); `chunk` pictures go through the network at a
     time, which changes nothing but memory. Small negative estimates are kept.
 
     >>> Sobol(grid=4, designs=16).order
