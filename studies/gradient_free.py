@@ -1,7 +1,8 @@
-"""Searches without gradients, evaluation by evaluation: the tables of a run as Markdown, and its picture.
+"""Searches without gradients, evaluation by evaluation: the tables of a run and its picture.
 
-python studies/gradient_free.py RUN                     prints the tables and draws docs/pictures/gradient_free.png
-python studies/gradient_free.py RUN --picture FILE      draws another picture
+python studies/gradient_free.py RUN                   prints the tables as Markdown
+python studies/gradient_free.py RUN --page            writes them into docs/studies/gradient_free.md, with the picture
+python studies/gradient_free.py RUN --picture FILE    prints the tables and draws a picture of your own
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from scipy.stats import t
+from pages import DOCS, interval, verdict, written
 
 from ambench import explanation_files, features, models, registry
 from ambench.core import Portraits
 from ambench.record import Record
 from ambench.results import Results
 
-PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "gradient_free.png"
+PAGE = DOCS / "gradient_free.md"
+PICTURE = DOCS.parent / "pictures" / "gradient_free.png"
 MARKS = (100, 500, 1000, 2000, 5000, 10_000)  # evaluations
 ORIGIN = ("model", "weights", "method", "dataset", "revision", "seed", "device", "method_code")
 COLOURS = {"random": "0.5", "cma": "tab:blue", "protes": "tab:red"}
@@ -167,16 +169,16 @@ def differences(found: Sequence[Search]) -> Iterator[str]:
     Seconds are those of a search for one unit: its own, and the network's for as many evaluations. The quicker search
     of a pair uses its whole budget; the slower one is read where it is then.
     """
-    yield "| space | ahead by | units | after the same evaluations | | after the same seconds | |"
-    yield "|---|---|---:|---:|---|---:|---|"
+    yield "| space | ahead by | after the same evaluations | | after the same seconds | |"
+    yield "|---|---|---:|---|---:|---|"
     for (space,), some in groups(found, "space").items():
         named = groups(some, "name")
         for (one, mine), (other, theirs) in itertools.combinations(reversed(named.items()), 2):
             evaluations = paired(by_unit(mine, mine[0].budget), by_unit(theirs, theirs[0].budget))
             seconds = paired(*at_equal_seconds(mine, theirs))
             yield (
-                f"| {space} | {one[0]} - {other[0]} | {len(evaluations)} | {interval(evaluations)} "
-                f"| {side(evaluations)} | {interval(seconds)} | {side(seconds)} |"
+                f"| {space} | {one[0]} - {other[0]} | {interval(evaluations)} | {verdict(evaluations)} "
+                f"| {interval(seconds)} | {verdict(seconds)} |"
             )
 
 
@@ -200,25 +202,6 @@ def at_equal_seconds(mine: Sequence[Search], theirs: Sequence[Search]) -> tuple[
 def paired(mine: Means, theirs: Means) -> list[float]:
     """Return the differences of the units that both have."""
     return [mine[unit] - theirs[unit] for unit in sorted(mine.keys() & theirs.keys())]
-
-
-def interval(values: Sequence[float]) -> str:
-    """Return the mean with its 95 % t interval, alone where there is one value."""
-    low, high = _bounds(values)
-    return f"{np.mean(values):+.2f}" + (f" [{low:+.2f}, {high:+.2f}]" if len(values) > 1 else "")
-
-
-def side(values: Sequence[float]) -> str:
-    """Return the side of 0 on which the interval lies."""
-    low, high = _bounds(values)
-    return "above 0" if low > 0 else "below 0" if high < 0 else "undecided"
-
-
-def _bounds(values: Sequence[float]) -> tuple[float, float]:
-    if len(values) < 2:
-        return -np.inf, np.inf
-    half = float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
 # ------------------------------------------------------------------------------------------------ the picture
@@ -257,18 +240,24 @@ def _curves(axis: Axes, some: Sequence[Search]) -> None:
     axis.tick_params(labelsize=7)
 
 
-TABLES = (progress, efforts, differences)
+TABLES = {"progress": progress, "efforts": efforts, "differences": differences}
 
 
 def main() -> int:
-    """Print the tables and draw the picture."""
+    """Print the tables or write them into the page, and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="the folder of the study's run")
-    parser.add_argument("--picture", type=Path, default=PICTURE, help="where the picture goes")
+    parser.add_argument("--page", action="store_true", help="write the tables into the page instead of printing them")
+    parser.add_argument("--picture", type=Path, help="where the picture goes, if it is not the page's")
     given = parser.parse_args()
     found = searches(given.run)
-    print("\n\n".join("\n".join(table(found)) for table in TABLES))
-    draw(found, given.picture)
+    sections = {name: "\n".join(rows(found)) for name, rows in TABLES.items()}
+    if given.page:
+        PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
+    else:
+        print("\n\n".join(sections.values()))
+    if given.page or given.picture:
+        draw(found, given.picture or PICTURE)
     return 0
 
 
