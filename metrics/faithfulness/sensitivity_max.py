@@ -44,7 +44,7 @@ class SensitivityMax(Metric[Heatmaps]):
     standard: ClassVar[bool] = False
     citation: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392"
 
-    draws: int = 10
+    draws: int = 5
     radius: float = 0.02
     limit: int | None = 16
 
