@@ -40,11 +40,12 @@ def _noise(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tens
 
 
 def _box(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
+    """A box that may reach over the edge, so that every pixel is as often inside as any other."""
     inside = torch.ones(1, *extent)
     lengths, places = randomness.uniform(2, len(extent), repeat=number)[0].tolist()
     for axis, side in enumerate(extent):
         length = max(1, round(side * (SIDES[0] + (SIDES[1] - SIDES[0]) * lengths[axis])))
-        first = int(places[axis] * (side - length + 1))
+        first = int(places[axis] * (side + length - 1)) - length + 1
         place = torch.arange(side).view(1, *[1] * axis, side, *[1] * (len(extent) - axis - 1))
         inside = inside * ((place >= first) & (place < first + length))
     return inside
