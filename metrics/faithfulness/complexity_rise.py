@@ -57,9 +57,9 @@ class ComplexityRise(Metric[Heatmaps]):
         (every,) = stages(trial.model, trial.case.images, 1)
         for draw in range(self.draws):
             found = compared(trial, every, draw)
-            total += torch.where(found.speaks[:, None], found.complexity, 0)
+            total += torch.where(found.speaks[:, None], found.complexity - before, 0)
             count += found.speaks[:, None]
         flat = before == 0
-        rise = (total / count.clamp_min(1) - before) / before.masked_fill(flat, 1)
+        rise = total / count.clamp_min(1) / before.masked_fill(flat, 1)
         defined = trial.case.truth.present.bool() & (count > 0)
         return Values.of(rise.masked_fill(flat, 0), defined, flat | constant(maps))
