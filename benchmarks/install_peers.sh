@@ -10,3 +10,7 @@ python="${PYTHON:-python}"
 # need to run: it goes in alone, and what it imports beside it. benchmarks/peers.py mends the two names that kornia moved.
 "$python" -m pip install --no-deps "torch-lucent==0.1.8"
 "$python" -m pip install kornia ipython decorator future tqdm
+
+# Quantus 0.6.0 asks for opencv, which none of its metrics of faithfulness needs.
+"$python" -m pip install --no-deps "quantus==0.6.0"
+"$python" -m pip install scikit-image cachetools

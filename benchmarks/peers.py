@@ -32,3 +32,12 @@ def pytorch_grad_cam() -> tuple[ModuleType, Callable[[int], object]]:
     except ImportError as error:
         sys.exit(f"{error}; {HINT}")
     return package, ClassifierOutputTarget
+
+
+def quantus() -> ModuleType:
+    """Return Quantus."""
+    try:
+        import quantus as package
+    except ImportError as error:
+        sys.exit(f"{error}; {HINT}")
+    return package
