@@ -25,8 +25,9 @@ PLAIN = "actmax:steps=128,restarts=2"
 STILL = f"{PLAIN},jitter=0.0,zoom=0.0,rotation_degrees=0.0"
 PROBABLE = "actmax:objective=probability,steps=128,restarts=2"
 PIXEL = f"{PLAIN},parametrisation=pixel"
-LATENT = "actmax_latent:steps=128,restarts=2"
+LATENT = "actmax_latent:steps=128,restarts=2,rate=0.05"
 JOINT = "actmax_joint:steps=128,restarts=2"
+MACO = "maco:steps=128,restarts=2,crops=4"
 NATURAL = "dataset_examples:examples=2"
 
 
@@ -43,6 +44,7 @@ class Question:
 
 QUESTIONS = (
     Question("portraits excite units more than natural images (strongest: 1)", CLASSES, "activation_gain", PLAIN),
+    Question("a portrait beats the strongest natural image", CLASSES, "success", PLAIN),
     Question("moving the picture between steps buys transfer", CLASSES, "transfer", PLAIN, STILL),
     Question("it buys margin in other networks", CLASSES, "transfer_margin", PLAIN, STILL),
     Question("climbing the probability buys transfer over the logit", CLASSES, "transfer", PROBABLE, PLAIN),
@@ -54,6 +56,8 @@ QUESTIONS = (
     Question("joint statistics buy naturalness", CLASSES, "naturalness", JOINT, PLAIN),
     Question("at a loss of activation", CLASSES, "activation_gain", JOINT, PLAIN),
     Question("and transfer", CLASSES, "transfer", JOINT, PLAIN),
+    Question("natural magnitudes bring the spectrum nearer", CLASSES, "naturalness:measure=spectrum", MACO, PLAIN),
+    Question("at a loss of transfer", CLASSES, "transfer", MACO, PLAIN),
     Question("portraits are processed like natural images (1 is as they are)", CLASSES, "path_similarity", PLAIN),
     Question("those of a decoder more so", CLASSES, "path_similarity", LATENT, PLAIN),
     Question("a portrait's direction tells its concept", CONCEPTS, "hard_accuracy", PLAIN, "random_direction"),
@@ -69,14 +73,24 @@ QUESTIONS = (
 
 
 def rows_of(results: Results) -> pd.DataFrame:
-    """Return the rows of all concepts together, with columns for the family of networks and the training seed."""
+    """Return the rows of all concepts together, with columns for the family of networks and the training seed.
+
+    `success` is one more metric: the share of portraits that excite their unit more than the strongest natural image.
+    """
     frame = results.to_frame()
-    frame = frame[frame.value.notna() & (frame.concept == "all")].copy()
+    frame = frame[frame.value.notna() & (frame.concept == "all")]
+    frame = pd.concat([frame, successes(results)], ignore_index=True)
     frame["network"] = [re.split("@", model)[0] for model in frame.model]
-    frame["training"] = [
-        re.sub(r"\D*(\d)\.safetensors$", r"\1", model)[-1] if "@" in model else "0" for model in frame.model
-    ]
+    frame["training"] = [Path(model).stem[-1] if "@" in model else "0" for model in frame.model]  # the seed
     return frame
+
+
+def successes(results: Results) -> pd.DataFrame:
+    """Return the share of a cell's portraits with an activation gain above 1, as rows."""
+    values = results.to_frame(level="image")
+    gains = values[(values.metric == "activation_gain") & values.defined]
+    shares = gains.assign(value=gains.value > 1).groupby(["model", "method", "dataset"], sort=False).value.mean()
+    return shares.reset_index().assign(metric="success", concept="all")
 
 
 def by_network(frame: pd.DataFrame, question: Question) -> dict[str, list[float]]:
@@ -124,6 +138,7 @@ def _of(values: pd.Series, method: str, network: str) -> dict[str, float]:
 
 
 COLUMNS = {
+    "success": "success ↑",
     "activation_gain": "gain ↑",
     "transfer": "transfer ↑",
     "transfer_margin": "margin ↑",

@@ -59,7 +59,6 @@ VARIANTS = [
     "actmax:steps=6,objective=channel",
     "actmax:steps=6,objective=neuron",
     "actmax:steps=6,objective=dotcos",
-    "actmax_joint:steps=6,variant=reduce",
     "adversarial:steps=3,restarts=2,random_start=true",
     "actmax_free:search=protes,evaluations=25,population=10,elite=2,points=4,frequencies=1,restarts=2",
     "actmax_free:search=random,evaluations=25,objective=probability,restarts=2",
