@@ -18,7 +18,7 @@ from ._gradient import GradientSynthesis, Scene
 from ._objectives import Objective
 from ._updates import Normalised
 
-RATES = {"gaussian": 1.0, "relu": 8.0}  # the first is ours; the second the authors', whose codes reach far above 1
+RATES = {"gaussian": 0.05, "relu": 8.0}  # the first is ours; the second the authors', whose codes reach far above 1
 LAST_RATE = 1e-10
 
 
@@ -27,7 +27,7 @@ class ActmaxLatent(GradientSynthesis):
     """Ascent on codes from which a decoder paints pictures, so that portraits stay among those that it can paint.
 
     `decoder`: `shapes` (the embedded one), or your own as `python:FILE:FACTORY`. What is sought is set as in `actmax`.
-    In each of `steps` (None: 200) a code moves by a step of one mean size, `rate` (None: 8 for rectified codes, 1 for
+    In each of `steps` (None: 200) a code moves by a step of one mean size, `rate` (None: 8 for rectified codes, .05 for
     gaussian ones) falling to nothing, shrinks by `decay`, and is kept within the decoder's bounds. Kept with each
     portrait: its `code` [P, *code_shape] and `clamped_share` [P], how much of the picture the decoder painted outside
     [0, 1]. It was given what the decoder learned from, which is more than contrast images.
