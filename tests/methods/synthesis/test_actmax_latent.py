@@ -115,7 +115,7 @@ def test_pictures_of_another_size_are_averaged(own: Path) -> None:
 def test_a_unit_that_depends_on_nothing_keeps_its_first_code_and_is_dead(own: Path) -> None:
     model, _ = linear()
     model.network[1].weight.data[1] = 0
-    portraits = make(f"decoder=python:{own}:linear,steps=5", model, [0, 1])
+    portraits = make(f"decoder=python:{own}:linear,steps=5,rate=1", model, [0, 1])
     assert portraits.alive.tolist() == [True, False]
     assert portraits.details["died_at_step"].tolist() == [-1, 0]
     first = torch.randn(5, generator=Randomness((0,)).generator("portrait", 1, 0))
