@@ -14,14 +14,22 @@ from ambench.by_concept import ByConcept, best_threshold
 from ambench.core import Heatmaps, InputError, Ledger, Metric, Model, Trial
 from ambench.finite import refuse_broken
 
-Ask = Callable[[Tensor], Tensor]  # images [n, *input] -> one number for each of the dataset's concepts [n, K]
+from ._inputs import as_given
+
+Ask = Callable[[Tensor], Tensor]  # pictures [n, C, *extent] -> one number for each of the dataset's concepts [n, K]
 
 
-def logits(trial: Trial[Any], images: Tensor) -> Tensor:
+def logits(trial: Trial[Any], changed: Tensor) -> Tensor:
     """Return the logits of all concepts [n, K] float64: of their output units, or a probe's own."""
     if trial.directions is not None:
+        images = as_given(trial, changed)
         return explanations.strengths(trial.model, trial.directions, images, max(1, len(images))).double()
-    return features.logits(trial.model, images, max(1, len(images)))[:, trial.units].double()
+    return _answers(trial, changed)[:, trial.units].double()
+
+
+def _answers(trial: Trial[Any], changed: Tensor) -> Tensor:
+    """The network's logits [n, U]."""
+    return features.logits(trial.model, as_given(trial, changed), max(1, len(changed)))
 
 
 def probabilities(model: Model, units: Tensor, answers: Tensor) -> Tensor:
@@ -54,7 +62,7 @@ def streamed(ask: Ask, change: Callable[[Tensor], Tensor], columns: Tensor, chun
 
 
 def of_each(ask: Ask, images: Tensor, chunk: int) -> Tensor:
-    """Return what is said of images [n, *input], as [n, K], no more than `chunk` of them at a time."""
+    """Return what is said of pictures [n, C, *extent], as [n, K], no more than `chunk` of them at a time."""
     return torch.cat([ask(some) for some in torch.split(images, chunk)])
 
 
@@ -113,13 +121,11 @@ class Sure(Metric[Heatmaps]):
     def asks(self, trial: Trial[Heatmaps]) -> Ask | None:
         """Return what to ask of images; None for a probe that nothing was there to calibrate."""
         if trial.directions is None:
-            return lambda images: probabilities(
-                trial.model, trial.units, features.logits(trial.model, images, max(1, len(images)))
-            )
+            return lambda changed: probabilities(trial.model, trial.units, _answers(trial, changed))
         if trial.calibration is None:
             return None
         scale: Scale = trial.calibration
-        return lambda images: scale.probabilities(logits(trial, images))
+        return lambda changed: scale.probabilities(logits(trial, changed))
 
     def asked(self, trial: Trial[Heatmaps]) -> Tensor:
         """Return the pairs [B, T] bool that can be scored: the image shows the concept, and a probe has a threshold."""

@@ -17,7 +17,7 @@ from ._order import constant, hottest_first, maps_of
 
 @dataclass(frozen=True, eq=False)
 class Ends:
-    """What a curve leads from and to: images [B, *input] or [1, *input], and how sure the model is of them."""
+    """What a curve leads from and to: pictures [B or 1, C, *extent], and how sure the model is of them [B or 1, K]."""
 
     start: Tensor
     stop: Tensor
@@ -74,7 +74,7 @@ class Curve(Sure):
         rows, columns = asked.nonzero(as_tuple=True)  # [R] each
         place = hottest_first(trial)[rows, columns]  # [R, P]
         counts = self._counts(place.shape[1])[1:-1].to(place.device)  # of pixels changed
-        extent, inner = trial.case.images.shape[2:], len(counts)
+        extent, inner = ends.start.shape[2:], len(counts)
 
         def change(some: Tensor) -> Tensor:
             pair, step = some // inner, some % inner

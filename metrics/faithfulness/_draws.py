@@ -9,34 +9,42 @@ from torch import Tensor
 
 from ambench.core import Randomness
 
-Kind = Literal["boxes", "noise"]
-SIDES = (1 / 8, 1 / 2)  # shortest and longest side of a box, as a share of the image's
+Kind = Literal["boxes", "columns", "noise"]
+SIDES = (1 / 8, 1 / 2)  # shortest and longest side of a box, as a share of the image's; or share of the columns
 DEVIATION = 0.1  # of noise
 
 
 def drawn(kind: Kind, image: str, extent: tuple[int, ...], draws: range) -> Tensor:
-    """Return some draws for one image, by its name [n, *extent]: boxes of ones, or noise.
+    """Return some draws for one image, by its name [n, *extent]: boxes or columns of ones, or noise.
 
     A draw depends on its number and the image's name alone.
     """
     randomness = Randomness(("faithfulness", "infidelity", kind), (image,))
-    draw = _box if kind == "boxes" else _noise
+    draw = {"boxes": _box, "columns": _columns, "noise": _noise}[kind]
     return torch.cat([draw(randomness, extent, number) for number in draws])
 
 
-def changed(kind: Kind, image: Tensor, draws: Tensor, colour: Tensor) -> Tensor:
+def changed(kind: Kind, image: Tensor, draws: Tensor, nothing: Tensor) -> Tensor:
     """Return an image [C, *extent] less each of some draws [n, *extent], all channels alike, as [n, C, *extent].
 
-    A box takes `colour` [C].
+    What is drawn takes the values of `nothing` [1, C, *extent], but noise is subtracted.
     """
     draws = draws.unsqueeze(1).to(image)
-    if kind == "noise":
-        return image - draws
-    return torch.where(draws > 0, colour.to(image).view(-1, *[1] * (image.ndim - 1)), image)
+    return image - draws if kind == "noise" else torch.where(draws > 0, nothing, image)
 
 
 def _noise(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
     return DEVIATION * randomness.normal(*extent, repeat=number)
+
+
+def _columns(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
+    """At least one of the columns, each as likely as any other."""
+    order, share = (
+        randomness.uniform(*extent, repeat=number).argsort(1),
+        randomness.child("share").uniform(1, repeat=number),
+    )
+    count = (extent[0] * (SIDES[0] + (SIDES[1] - SIDES[0]) * share)).round().clamp_min(1)  # [1, 1]
+    return (order < count).float()
 
 
 def _box(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:

@@ -17,8 +17,7 @@ def maps_of(trial: Trial[Heatmaps]) -> Tensor:
     refuse_broken(trial, maps, "map")
     count = math.prod(maps.shape[2:])
     if count < 2:
-        shape = list(trial.case.images.shape[1:])
-        raise Skipped(f"inputs {shape} have no places to put in order; a table [D] can be given as a series [1, D]")
+        raise Skipped(f"maps of inputs {list(trial.case.images.shape[1:])} have one place: nothing to put in order")
     return maps.reshape(*maps.shape[:2], count)
 
 

@@ -11,16 +11,18 @@ from ambench.core import Better, Heatmaps, Trial
 
 from ._asking import Ask, kept, of_each
 from ._curve import Curve, Ends
+from ._inputs import blank, pictures
 
 
 @dataclass(frozen=True)
 class Deletion(Curve):
     """Area under the probability while pixels, hottest first, take the examples' mean colour; down, [0, 1].
 
-    The curve is read at `fractions` of the pixels (or `steps` equal ones) and its ends, and joined by straight lines.
-    Pixels of equal value go in an order drawn for each image, so a constant map is a random order. The probability is
-    that of the concept's output unit: a softmax over classes, the logistic of a unit that stands alone; of a probe, the
-    logistic of its logit in deviations from its threshold. Defined for images that show the concept.
+    The curve is read at `fractions` of the pixels (or `steps` equal ones) and its ends, and joined by straight
+    lines. Pixels of equal value go in an order drawn for each image, so a constant map is a random order. The
+    columns of a table take the mean of their own. The probability is that of the concept's output unit: a softmax
+    over classes, the logistic of a unit that stands alone; of a probe, the logistic of its logit in deviations from
+    its threshold. Defined for images that show the concept.
 
     >>> import torch
     >>> from ambench import toy
@@ -37,9 +39,7 @@ class Deletion(Curve):
 
     def ends(self, trial: Trial[Heatmaps], ask: Ask) -> Ends:
         """Return the images and the mean colour, of which all images are asked at once."""
-        images = trial.case.images
-        colour = trial.concepts.mean.to(images)  # [C]
-        blank = colour.view(1, -1, *[1] * (images.ndim - 2)).expand(1, *images.shape[1:])
+        images, nothing = pictures(trial), blank(trial)
         clean: Tensor = kept(trial, "sure of images", lambda: of_each(ask, images, self.chunk))
-        empty: Tensor = kept(trial, ("sure of a colour", *colour.tolist()), lambda: ask(blank))
-        return Ends(images, blank, clean, empty)
+        empty: Tensor = kept(trial, ("sure of a colour", *trial.concepts.mean.tolist()), lambda: ask(nothing))
+        return Ends(images, nothing, clean, empty)

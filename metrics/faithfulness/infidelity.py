@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from ambench.core import Better, Heatmaps, InputError, Metric, Trial, Values
 
 from ._asking import kept, logits, refuse_chunk
 from ._draws import Kind, changed, drawn
+from ._inputs import blank, is_table, pictures, span
 from ._order import constant, maps_of
 
 
@@ -21,12 +22,13 @@ from ._order import constant, maps_of
 class Infidelity(Metric[Heatmaps]):
     """Mean squared error with which a map predicts the fall of the logit, over that of predicting none; down, [0, 1].
 
-    `perturbation` is what is drawn: `boxes` of random place and size, which take the examples' mean colour, and of
-    which the map says the sum of its values inside; or `noise` I of deviation .1, the same in all channels, which is
-    subtracted, and of which the map A says <I, A>. `scaled` fits one factor to each map by least squares, at least 0,
-    so that its pattern and sign count, and divides by the mean square of the falls: 0 predicts all, 1 nothing, as a
-    flat map. Without it the value is the plain mean square, in logits squared, to compare with no other method or
-    model. A logit that no change moves is undefined, and so is a concept that the image does not show.
+    `perturbation` is what is drawn: `boxes` of random place and size (some columns of a table), which take the
+    examples' mean colour, and of which the map says the sum of its values inside; or `noise` I of deviation .1, the
+    same in all channels, which is subtracted, and of which the map A says <I, A>. `scaled` fits one factor to each
+    map by least squares, at least 0, so that its pattern and sign count, and divides by the mean square of the
+    falls: 0 predicts all, 1 nothing, as a flat map. Without it the value is the plain mean square, in logits
+    squared, to compare with no other method or model. A logit that no change moves is undefined, and so is a
+    concept that the image does not show.
 
     The falls are the same for all methods, and computed once for each case and network.
 
@@ -47,7 +49,7 @@ class Infidelity(Metric[Heatmaps]):
     citation: ClassVar[str] = "Yeh et al. 2019, arXiv 1901.09392"
 
     draws: int = 64
-    perturbation: Kind = "boxes"
+    perturbation: Literal["boxes", "noise"] = "boxes"
     scaled: bool = True
     chunk: int = 64
 
@@ -60,7 +62,7 @@ class Infidelity(Metric[Heatmaps]):
         """Return the error [B, T] of each pair that shows its concept."""
         maps, present = maps_of(trial), trial.case.truth.present.bool()
         asked = tuple(map(tuple, trial.case.targets.tolist()))
-        key = ("falls", self.draws, self.perturbation, *trial.concepts.mean.tolist(), asked)
+        key = ("falls", self.draws, self.perturbation, span(trial), *trial.concepts.mean.tolist(), asked)
         falls, usual = kept(trial, key, lambda: self.falls(trial))  # [B, T, draws], [B, T]
         said = self.said(trial, maps)
         if not self.scaled:
@@ -73,10 +75,10 @@ class Infidelity(Metric[Heatmaps]):
         targets = trial.case.targets
         falls = torch.zeros(*targets.shape, self.draws, dtype=torch.float64, device=targets.device)
         usual = torch.zeros(targets.shape, dtype=torch.float64, device=targets.device)
-        for row, image in enumerate(trial.case.images):
+        for row, image in enumerate(pictures(trial)):
             usual[row] = logits(trial, image[None])[0, targets[row]]
             for place, draws in self._drawn(trial, row):
-                said = logits(trial, changed(self.perturbation, image, draws, trial.concepts.mean))  # [n, K]
+                said = logits(trial, changed(self.perturbation, image, draws, blank(trial)))  # [n, K]
                 falls[row, :, place] = usual[row, :, None] - said[:, targets[row]].T
         return falls, usual
 
@@ -90,10 +92,12 @@ class Infidelity(Metric[Heatmaps]):
 
     def _drawn(self, trial: Trial[Heatmaps], row: int) -> Iterator[tuple[slice, Tensor]]:
         """Yield the draws for one image, a chunk at a time [n, *extent], and where they belong."""
-        image, extent = trial.case.ids[row], tuple(trial.case.images.shape[2:])
+        image, extent = trial.case.ids[row], tuple(pictures(trial).shape[2:])
+        kind: Kind = "columns" if is_table(trial) and self.perturbation == "boxes" else self.perturbation
+        scale = span(trial) if kind == "noise" else 1
         for first in range(0, self.draws, self.chunk):
             last = min(first + self.chunk, self.draws)
-            yield slice(first, last), drawn(self.perturbation, image, extent, range(first, last))
+            yield slice(first, last), scale * drawn(kind, image, extent, range(first, last))
 
 
 def unexplained(said: Tensor, falls: Tensor) -> Tensor:

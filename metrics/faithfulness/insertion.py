@@ -12,15 +12,16 @@ from ambench.core import Better, Heatmaps, InputError, Trial
 
 from ._asking import Ask, kept, of_each
 from ._curve import Curve, Ends
+from ._inputs import blank, is_table, pictures
 
 
 @dataclass(frozen=True)
 class Insertion(Curve):
     """Area under the probability while pixels, hottest first, come back into a blurred image; up, [0, 1].
 
-    `blur` is its standard deviation as a share of the shortest side. A blur that leaves the concept visible makes every
-    area large and all differences small, whatever the map: read it beside `deletion`, as whose probability, order and
-    ties the rest is. Defined for images that show the concept.
+    `blur` is its standard deviation as a share of the shortest side; a table begins with the mean of each column. A
+    blur that leaves the concept visible makes every area large and all differences small, whatever the map: read it
+    beside `deletion`, as whose probability, order and ties the rest is. Defined for images that show the concept.
 
     >>> import torch
     >>> from ambench import toy
@@ -44,9 +45,16 @@ class Insertion(Curve):
 
     def ends(self, trial: Trial[Heatmaps], ask: Ask) -> Ends:
         """Return the blurred images and the images."""
-        images = trial.case.images
-        deviation = self.blur * min(images.shape[2:])
-        veiled: Tensor = trial.share(("blurred", self.blur), lambda: augmentations.blurred(images, deviation))
+        images = pictures(trial)
+        veiled: Tensor = trial.share(("blurred", self.blur), lambda: self._veiled(trial))
         clean: Tensor = kept(trial, "sure of images", lambda: of_each(ask, images, self.chunk))
-        hidden: Tensor = kept(trial, ("sure of blurred images", self.blur), lambda: of_each(ask, veiled, self.chunk))
+        start = trial.concepts.mean.tolist() if is_table(trial) else [self.blur]
+        hidden: Tensor = kept(trial, ("sure of the start", *start), lambda: of_each(ask, veiled, self.chunk))
         return Ends(veiled, images, hidden, clean)
+
+    def _veiled(self, trial: Trial[Heatmaps]) -> Tensor:
+        """The blurred images, or a table's rows without what tells them apart [B, C, *extent]."""
+        images = pictures(trial)
+        if is_table(trial):
+            return blank(trial).expand_as(images)
+        return augmentations.blurred(images, self.blur * min(images.shape[2:]))

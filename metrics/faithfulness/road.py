@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from ambench.core import Better, Heatmaps, InputError, Randomness, Trial, Values
+from ambench.core import Better, Heatmaps, InputError, Randomness, Skipped, Trial, Values
 
 from ._asking import Ask, Sure, refuse_chunk, streamed
 from ._imputation import imputed
+from ._inputs import is_table, span
 from ._order import coldest_first, constant, hottest_first, maps_of
 
 
@@ -20,9 +21,10 @@ class Road(Sure):
     """Probability without the coldest pixels less that without the hottest, mean over `shares` removed; up, [-1, 1].
 
     Removed pixels are imputed: each is the weighted mean of its neighbours, removed ones among them, plus normal
-    `noise`. Nothing but what is left can then say where something was. A flat map scores 0, and a map with its sign
-    turned minus the value. Probability and order are those of `deletion`. Defined for images that show the concept, of
-    which the first `limit` are scored: the imputation takes more time than the network.
+    `noise`, a share of the inputs' range. Nothing but what is left can then say where something was. A flat map
+    scores 0, and a map with its sign turned minus the value. Probability and order are those of `deletion`. Tables
+    are skipped: columns have no neighbours. Defined for images that show the concept, of which the first `limit`
+    are scored: the imputation takes more time than the network.
 
     >>> from ambench import toy
     >>> case, model = next(iter(toy.Squares(count=8))), toy.network()
@@ -54,6 +56,8 @@ class Road(Sure):
 
     def score(self, trial: Trial[Heatmaps]) -> Values | None:
         """Return the difference [B, T] of each pair that shows its concept; None for a probe without calibration."""
+        if is_table(trial):
+            raise Skipped("road imputes what is removed from its neighbours, and a table's columns have none")
         maps, ask = maps_of(trial), self.asks(trial)
         if ask is None:
             return None
@@ -77,8 +81,8 @@ class Road(Sure):
             removed = place[rest // len(counts), pair] < counts[rest % len(counts), None]
             removed = removed.reshape(len(some), *case.images.shape[2:])
             image = rows[pair]
-            made = imputed(case.images[image], removed, trial.concepts.mean, self.tolerance)
-            return torch.where(removed.unsqueeze(1), made + self.noise * drawn[image], made)
+            made = imputed(case.images[image], removed, trial.concepts.mean, self.tolerance * span(trial))
+            return torch.where(removed.unsqueeze(1), made + self.noise * span(trial) * drawn[image], made)
 
         concepts = case.targets[rows, columns].repeat_interleave(2 * len(counts))
         return streamed(ask, change, concepts, self.chunk).view(len(rows), 2, len(counts))

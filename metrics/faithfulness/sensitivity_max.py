@@ -21,11 +21,12 @@ SILENT = 0.05  # share of maps without a value above which the others are no fai
 class SensitivityMax(Metric[Heatmaps]):
     """Largest change of the map over `draws` nearby images, relative to its length; down, >= 0.
 
-    Each draw adds to every number of the image one of its own, uniform within `radius`; the change is the Euclidean
-    norm of the maps' difference over that of the map. Stochastic methods have the same noise for all of them. A map of
-    zeros has no length and is undefined; where more than a twentieth of a method's are, so are all, as the rest would
-    be a choice. Defined for images that show the concept. Small is not good in itself: maps that ignore the
-    image or are smooth win. Only the first `limit` images are scored, each of which is explained `draws` times more.
+    Each draw adds to every number of the image one of its own, uniform within `radius`, a share of the inputs'
+    range; the change is the Euclidean norm of the maps' difference over that of the map. Stochastic methods have
+    the same noise for all of them. A map of zeros has no length and is undefined; where more than a twentieth of a
+    method's are, so are all, as the rest would be a choice. Defined for images that show the concept. Small is not
+    good in itself: maps that ignore the image or are smooth win. Only the first `limit` images are scored, each of
+    which is explained `draws` times more.
 
     >>> from ambench.core import Case, Concepts, Truth
     >>> truth = Truth(torch.tensor([[True]]))
@@ -57,8 +58,9 @@ class SensitivityMax(Metric[Heatmaps]):
         maps = trial.explanation.values
         refuse_broken(trial, maps, "map")
         length, most = _length(maps.double()), torch.zeros(maps.shape[:2], dtype=torch.float64, device=maps.device)
+        radius = self.radius * (trial.concepts.bounds[1] - trial.concepts.bounds[0])
         for number in range(self.draws):
-            changed = _maps(trial, nearby(trial.case.images, trial.case.ids, self.radius, number))
+            changed = _maps(trial, nearby(trial.case.images, trial.case.ids, radius, number))
             most = torch.maximum(most, _length(changed.double() - maps.double()))
         silent, asked = length == 0, _asked(trial)
         return Values.of(most / length.masked_fill(silent, 1), asked & ~silent, constant(maps), notes=asked)

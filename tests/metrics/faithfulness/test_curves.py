@@ -306,13 +306,14 @@ def test_thresholds_and_deviations_are_those_of_the_calibration_part() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (1, 8)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (8,)], ids=str)
 def test_pictures_series_and_tables_of_more_images_than_a_batch(name: str, shape: tuple[int, ...]) -> None:
-    """The best order beats its contrary; a table is a series of its columns."""
+    """The best order beats its contrary; a table's columns are its places."""
     images = perturbed.images(70, shape[0], shape[1:])
     weights = perturbed.noise(3, *shape)
     known = perturbed.model(perturbed.Additive(weights), shape)
-    maps = (weights[0] * (images - 0.5)).sum(1, keepdim=True)
+    shares = weights[0] * (images - 0.5)
+    maps = shares.unsqueeze(1) if len(shape) == 1 else shares.sum(1, keepdim=True)
     asked = perturbed.case(images)
     good, bad = (registry.load("metrics", name).score(perturbed.trial(known, asked, sign * maps)) for sign in (1, -1))
     assert good.values.shape == (70, 1)
@@ -321,12 +322,27 @@ def test_pictures_series_and_tables_of_more_images_than_a_batch(name: str, shape
     assert (difference > 0).double().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", [*NAMES, "road", "infidelity"])
-def test_a_table_without_places_is_skipped(name: str) -> None:
-    known = perturbed.model(perturbed.Additive(perturbed.noise(3, 8)), (8,))
-    given = perturbed.trial(known, perturbed.case(torch.rand(4, 8)), torch.zeros(4, 1))
-    with pytest.raises(Skipped, match=r"\[8\] have no places .*series \[1, D\]"):
+@pytest.mark.parametrize("name", [*NAMES, "infidelity"])
+def test_a_map_of_one_place_is_skipped(name: str) -> None:
+    known = perturbed.model(perturbed.Additive(perturbed.noise(3, 2, 1, 1)), (2, 1, 1))
+    given = perturbed.trial(known, perturbed.case(torch.rand(4, 2, 1, 1)), torch.zeros(4, 1, 1, 1))
+    with pytest.raises(Skipped, match=r"\[2, 1, 1\] have one place"):
         registry.load("metrics", name).score(given)
+
+
+def test_a_tables_columns_take_and_begin_with_the_mean_of_their_own() -> None:
+    seen: list[Tensor] = []
+    known = perturbed.model(perturbed.Told(lambda x: seen.append(x) or x[:, :3]), (4,))
+    given = perturbed.trial(known, perturbed.case(torch.rand(3, 4)), perturbed.noise(3, 1, 4))
+    means = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
+    given = replace(given, concepts=replace(given.concepts, images=means))
+    for name in NAMES:
+        seen.clear()
+        values(f"{name}:steps=4", replace(given, shared={}))
+        rows = torch.cat(seen)
+        assert rows.shape[1:] == (4,)
+        assert (rows == means).all(1).any()
+        assert ((rows == means) | (rows[:, None] == given.case.images).any(1)).all()
 
 
 def test_concepts_that_an_image_does_not_show_are_left_out() -> None:

@@ -34,14 +34,16 @@ def score(spec: str, given: Any) -> Tensor:
 # ------------------------------------------------------------------------------------------------ closed forms
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (1, 8), (1, 5, 4, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (9,), (1, 5, 4, 3)], ids=str)
 def test_the_shares_of_a_linear_model_leave_nothing(shape: tuple[int, ...]) -> None:
     """Of noise it is the gradient, of boxes what each pixel differs from the mean colour by; 70 images."""
     known, weights = linear(*shape)
     images = perturbed.images(70, shape[0], shape[1:], dtype=torch.float64)
     targets = torch.arange(3).expand(70, -1)
-    gradient = weights.sum(1).expand(70, -1, *shape[1:])
-    shares = (weights * (images - 0.5).unsqueeze(1)).sum(2)
+    shares = weights * (images - 0.5).unsqueeze(1)  # [B, T, *input]
+    gradient = weights.expand_as(shares)
+    if len(shape) > 1:  # a table has no channels to add up
+        gradient, shares = gradient.sum(2), shares.sum(2)
     for kind, maps in (("noise", gradient), ("boxes", shares)):
         given = perturbed.trial(known, perturbed.case(images, targets), 7 * maps)
         assert score(f"draws=8,perturbation={kind}", given).max() < 1e-12
@@ -79,7 +81,7 @@ def as_captum(known: Model, image: Tensor, name: str, kind: str) -> Callable[...
 
     def perturb(inputs: Tensor) -> tuple[Tensor, Tensor]:
         drawn = draws.drawn(kind, name, tuple(image.shape[1:]), range(len(inputs)))
-        changed = draws.changed(kind, image, drawn, torch.full((len(image),), 0.5))
+        changed = draws.changed(kind, image, drawn, torch.full_like(image[None], 0.5))
         return drawn.unsqueeze(1).expand(-1, len(image), *drawn.shape[1:]).to(image), changed
 
     return perturb
@@ -208,6 +210,23 @@ def test_other_methods_find_the_falls_and_other_questions_do_not() -> None:
         assert torch.equal(score(spec, perturbed.trial(known, asked, maps, lasting=lambda case: store)), fresh)
         passed.append(sum(network.batches))
     assert passed == [195, 0, 99, 195, 0]
+
+
+def test_columns_of_a_table_are_drawn_equally_often_an_eighth_to_a_half_of_them() -> None:
+    drawn = draws.drawn("columns", "a", (16,), range(3000))
+    assert (drawn.sum(1).min(), drawn.sum(1).max()) == (2, 8)
+    share = drawn.mean()
+    assert (drawn.mean(0) - share).abs().max() < 4 * (share * (1 - share) / 3000) ** 0.5
+    assert draws.drawn("columns", "a", (3,), range(50)).sum(1).min() == 1
+
+
+def test_inputs_in_units_of_their_own_are_changed_by_shares_of_their_range() -> None:
+    known = linear(1, 40)[0]
+    images = 10 * perturbed.images(3, 1, (40,), dtype=torch.float64)
+    given = perturbed.trial(known, perturbed.case(images), torch.zeros(3, 1, 40))
+    wide = replace(given, concepts=replace(given.concepts, bounds=(0.0, 10.0)))
+    setting = "draws=32,perturbation=noise,scaled=false"
+    torch.testing.assert_close(score(setting, wide), 100 * score(setting, given))
 
 
 def test_boxes_have_sides_of_at_most_a_half_and_hold_every_pixel_equally_often() -> None:

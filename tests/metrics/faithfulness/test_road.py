@@ -16,7 +16,7 @@ from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import Tensor
 
 from ambench import registry
-from ambench.core import InputError, Randomness
+from ambench.core import InputError, Randomness, Skipped
 
 imputed = importlib.import_module("ambench.metrics.faithfulness._imputation").imputed
 GREY = torch.full((3,), 0.5)
@@ -168,8 +168,8 @@ def test_noise_scores_nothing_on_average() -> None:
     assert abs(values.mean()) < 3 * values.std() / 300**0.5
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (1, 8)], ids=str)
-def test_pictures_series_and_tables_of_more_images_than_a_batch(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 8, 8), (3, 6, 11), (2, 40), (1, 5, 4, 3)], ids=str)
+def test_pictures_series_and_volumes_of_more_images_than_a_batch(shape: tuple[int, ...]) -> None:
     """What each pixel differs from its neighbours by is what cannot be made up from them."""
     images = perturbed.images(70, shape[0], shape[1:])
     weights = perturbed.noise(3, *shape).abs() / images[0].numel()
@@ -181,6 +181,13 @@ def test_pictures_series_and_tables_of_more_images_than_a_batch(shape: tuple[int
     assert (values > 0).double().mean() > 0.9
     alone = metric.score(perturbed.trial(known, perturbed.case(images).select([66]), maps[[66]])).values
     torch.testing.assert_close(alone, values[[66]], rtol=0, atol=1e-6)
+
+
+def test_a_table_has_no_neighbours() -> None:
+    known = perturbed.model(perturbed.Additive(perturbed.noise(3, 8)), (8,))
+    given = perturbed.trial(known, perturbed.case(torch.rand(4, 8)), torch.zeros(4, 1, 8))
+    with pytest.raises(Skipped, match="a table's columns have none"):
+        registry.load("metrics", "road").score(given)
 
 
 def test_no_more_images_pass_at_a_time_however_many_shares_there_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 import networks
@@ -72,6 +73,13 @@ def test_the_value_is_captums_at_the_same_draws(explain: Any) -> None:
 
             theirs = captums(explained, images[[row]], lambda inputs, radius, draw=draw: (draw,), n_perturb_samples=6)
             assert found[row, column].item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
+def test_the_ball_is_a_share_of_the_inputs_range_and_tables_have_one() -> None:
+    row = lambda images, case: Heatmaps(images.amax(1, keepdim=True), images.unsqueeze(1))  # noqa: E731
+    given = perturbed.trial(KNOWN, perturbed.case(torch.rand(9, 5)), row)
+    wide = replace(given, concepts=replace(given.concepts, bounds=(-3.0, 7.0)))
+    torch.testing.assert_close(measured("", wide).values, 10 * measured("", given).values, rtol=1e-4, atol=0)
 
 
 def test_draws_are_within_the_ball_and_belong_to_image_and_number() -> None:
