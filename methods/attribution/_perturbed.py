@@ -25,7 +25,8 @@ def logits_after(model: Model, targets: Tensor, count: int, change: Change, chun
     with torch.no_grad(), features.Reader(model, None) as logits:
         for some in torch.split(pairs, chunk):
             rows, numbers = some // count, some % count
-            found.append(logits(change(rows, numbers)).gather(1, targets[rows]))  # [N, T]
+            answer = logits(change(rows, numbers))  # [N, U]
+            found.append(answer.gather(1, targets[rows].to(answer.device)))  # [N, T]
     return torch.cat(found).view(len(targets), count, -1).transpose(1, 2)
 
 

@@ -158,7 +158,7 @@ def relevance(model: Model, images: Tensor, targets: Tensor, epsilon: float, gam
     with torch.enable_grad(), features.Reader(model, None) as logits, Relevance(epsilon, gamma) as mode:
         pixels = images.detach().clone().requires_grad_()
         answer = logits(pixels)
-        columns = answer.gather(1, targets).unbind(1)  # T times [B]
+        columns = answer.gather(1, targets.to(answer.device)).unbind(1)  # T times [B]
     if mode.strangers:
         names = ", ".join(dict.fromkeys(mode.strangers))
         raise Skipped(f"model '{model.name}' computes what relevance propagation has no rule for: {names}")
