@@ -10,7 +10,7 @@ import torch
 import trials
 from torch import Tensor, nn
 
-from ambench.core import Case, Concepts, Heatmaps, Layer, Model, Randomness, Trial, Truth
+from ambench.core import Case, Concepts, Heatmaps, Model, Randomness, Trial, Truth
 
 
 class Additive(nn.Module):
@@ -76,6 +76,13 @@ def trial(
     return replace(given, **more)
 
 
+def two_pixels(*odds: float) -> Trial[Any]:
+    """The trial of a map that ranks two pixels, on a network as sure as `odds` by how many of them it sees."""
+    said = torch.logit(torch.tensor(odds, dtype=torch.float64), eps=1e-15)
+    told = Told(lambda x: said[(x[:, 0, 0] - 0.5).abs().gt(0.4).sum(1)].unsqueeze(1).expand(-1, 3))
+    return trial(model(told, (1, 1, 2)), case(torch.tensor([[[[1.0, 0.0]]]])), torch.tensor([[[[2.0, 1.0]]]]))
+
+
 def images(
     count: int, channels: int, extent: Sequence[int], seed: int = 0, dtype: torch.dtype = torch.float32
 ) -> Tensor:
@@ -86,9 +93,3 @@ def images(
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Normal numbers."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def of_layer(network: nn.Module, shape: tuple[int, ...]) -> Model:
-    """A network whose one layer is named `layer` and is its child of that name."""
-    layers = {"layer": Layer("layer", network.get_submodule("layer"), lambda grid: grid)}
-    return Model("known", "none", network, {str(k): k for k in range(3)}, layers, "layer", shape)

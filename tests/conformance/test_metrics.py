@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
+import perturbed
 import portrayed
 import pytest
 import torch
@@ -407,6 +408,8 @@ KNOWN: dict[str, tuple[int, Callable[[], Trial[Any]], float]] = {  # another val
     "energy_inside": (1, lambda: trials.one(_RAMP - 11, _MASK), 5 / 10),
     "pointing_game": (1, lambda: trials.one(_RAMP.clamp(max=12), _MASK), 2 / 4),
     "distractor_mass": (1, lambda: trials.one(_RAMP - 11, _MASK, distractors=(_RAMP > 13)[:, 0]), 3 / 10),
+    "deletion:steps=2": (1, lambda: perturbed.two_pixels(0.0, 0.3, 1.0), 4 / 10),
+    "insertion:steps=2,blur=1000": (1, lambda: perturbed.two_pixels(0.0, 0.7, 1.0), 6 / 10),
 }
 
 

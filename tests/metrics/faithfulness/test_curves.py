@@ -26,28 +26,14 @@ def values(spec: str, given: Trial[Any]) -> Tensor:
     return registry.load("metrics", spec).score(given).values
 
 
-def sure(shown: Tensor, odds: tuple[float, float, float]) -> Tensor:
-    """Logits of the probabilities `odds`, by how many of two pixels are shown [B]."""
-    return torch.logit(torch.tensor(odds, dtype=torch.float64), eps=1e-15)[shown.long()].unsqueeze(1).expand(-1, 3)
-
-
 # ------------------------------------------------------------------------------------------------ by hand
 
 
 def test_the_area_of_a_curve_worked_out_by_hand() -> None:
     """Deletion 1, .3, 0 at 0, .5, 1 gives .4; insertion 0, .7, 1 gives .6 (a blur this wide leaves one grey)."""
-    images, maps = torch.tensor([[[[1.0, 0.0]]]]), torch.tensor([[[[2.0, 1.0]]]])
-    left = perturbed.model(
-        perturbed.Told(lambda x: sure((x[:, 0, 0] - 0.5).abs().gt(0.4).sum(1), (0.0, 0.3, 1.0))), (1, 1, 2)
-    )
-    back = perturbed.model(
-        perturbed.Told(lambda x: sure((x[:, 0, 0] - 0.5).abs().gt(0.4).sum(1), (0.0, 0.7, 1.0))), (1, 1, 2)
-    )
-    asked = perturbed.case(images)
-    assert values("deletion:steps=2", perturbed.trial(left, asked, maps)).item() == pytest.approx(0.4, abs=1e-9)
-    assert values("insertion:steps=2,blur=1000", perturbed.trial(back, asked, maps)).item() == pytest.approx(
-        0.6, abs=1e-9
-    )
+    left, back = perturbed.two_pixels(0.0, 0.3, 1.0), perturbed.two_pixels(0.0, 0.7, 1.0)
+    assert values("deletion:steps=2", left).item() == pytest.approx(0.4, abs=1e-9)
+    assert values("insertion:steps=2,blur=1000", back).item() == pytest.approx(0.6, abs=1e-9)
 
 
 def test_no_order_of_an_additive_model_is_better_than_the_exact_shares_and_none_worse_than_their_contrary() -> None:

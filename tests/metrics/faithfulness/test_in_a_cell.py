@@ -105,6 +105,20 @@ def test_every_family_has_every_value_whatever_the_batch(method: str) -> None:
         assert verdict.values.defined[count // 2 :].any()
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["saliency", "probe"])
+def test_a_gpu_says_what_a_processor_says(method: str) -> None:
+    cells = [Cell("quality", "toy", method, "squares", METRICS, device=device) for device in ("cpu", "cuda")]
+    found = []
+    for cell in cells:
+        given = replace(GIVEN, models={"toy": replace(network(), network=network().network.to(cell.device))})
+        bench = workbench.load(cell, given)
+        found.append({v.spec: v for v in judge.judge(bench, answers.answer(bench, None))})
+    for spec in METRICS:
+        one, other = (verdicts[spec].values for verdicts in found)
+        torch.testing.assert_close(one.values, other.values.cpu(), rtol=0, atol=0.05 if "complexity" in spec else 1e-3)
+
+
 def test_rows_say_what_they_are() -> None:
     results = ambench.evaluate(network(), ["saliency", "pattern_cav"], Squares(count=30), list(METRICS), jobs=0)
     frame: pd.DataFrame = results.to_frame()
