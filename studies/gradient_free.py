@@ -253,6 +253,7 @@ def main() -> int:
     found = searches(given.run)
     sections = {name: "\n".join(rows(found)) for name, rows in TABLES.items()}
     if given.page:
+        sections["picture"] = f"![The best so far against evaluations](../pictures/{PICTURE.name})"
         PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), sections), encoding="utf-8")
     else:
         print("\n\n".join(sections.values()))
