@@ -131,25 +131,6 @@ def find(name: str) -> Augmentation:
     return AUGMENTATIONS[name]
 
 
-def blurred(images: Tensor, deviation: float) -> Tensor:
-    """Return images [B, C, *extent] behind a Gaussian blur, its deviation in pixels; the edge goes on outside.
-
-    >>> blurred(torch.ones(1, 1, 5, 4), 2.0).allclose(torch.ones(1, 1, 5, 4))
-    True
-    """
-    radius = max(1, math.ceil(3 * deviation))
-    steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-    kernel = torch.exp(-0.5 * (steps / deviation) ** 2)
-    weights = (kernel / kernel.sum()).tolist()
-    for axis in range(2, images.ndim):
-        places = torch.arange(images.shape[axis], device=images.device)
-        smooth = torch.zeros_like(images)
-        for step, weight in enumerate(weights, -radius):  # one by one: no batch rounds it otherwise
-            smooth = smooth + weight * images.index_select(axis, (places + step).clamp(0, len(places) - 1))
-        images = smooth
-    return images
-
-
 # ------------------------------------------------------------------------------------------------ geometry
 
 
@@ -217,7 +198,20 @@ def _grey(images: Tensor, strength: float, randomness: Randomness, spared: Tenso
 
 
 def _blur(images: Tensor, strength: float, randomness: Randomness, spared: Tensor | None) -> Tensor:
-    return blurred(images, _pixels(strength, images.shape[2:]))
+    deviation = _pixels(strength, images.shape[2:])
+    radius = max(1, math.ceil(3 * deviation))
+    steps = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (steps / deviation) ** 2)
+    weights = (kernel / kernel.sum()).tolist()
+    for axis in range(2, images.ndim):
+        places = torch.arange(images.shape[axis], device=images.device)
+        blurred = torch.zeros_like(images)
+        for step, weight in zip(
+            range(-radius, radius + 1), weights, strict=True
+        ):  # one by one: no batch rounds it otherwise
+            blurred = blurred + weight * images.index_select(axis, (places + step).clamp(0, len(places) - 1))
+        images = blurred
+    return images
 
 
 def _noise(images: Tensor, strength: float, randomness: Randomness, spared: Tensor | None) -> Tensor:

@@ -173,10 +173,10 @@ def in_a_fresh_process(spec: str) -> float:
 
 
 def peak_mib(spec: str) -> float:
-    """Return how far memory rises while 16 images x 4 concepts are scored."""
+    """Return how far memory rises while 48 images x 4 concepts are scored."""
     name = spec.partition(":")[0]
     score(f"{name}:{GROWTH[name][0]}", trial("cnn", images=2))  # libraries are in memory before the start is noted
-    given = trial("cnn", images=16)
+    given = trial("cnn", images=48)
     with cost.peak_memory(torch.device("cpu")) as found:
         score(spec, given)
     return found.rss_mib

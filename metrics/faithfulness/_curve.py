@@ -72,14 +72,13 @@ class Curve(Sure):
         """Return the probabilities at each share [R, n] of the R pairs `asked` [B, T] bool."""
         ends, targets = self.ends(trial, ask), trial.case.targets
         rows, columns = asked.nonzero(as_tuple=True)  # [R] each
-        place = hottest_first(trial)[rows, columns]  # [R, P]
-        counts = self._counts(place.shape[1])[1:-1].to(place.device)  # of pixels changed
+        order = hottest_first(trial, asked)
+        counts = self._counts(order.keys.shape[1])[1:-1].to(targets.device)  # of pixels changed
         extent, inner = ends.start.shape[2:], len(counts)
 
         def change(some: Tensor) -> Tensor:
             pair, step = some // inner, some % inner
-            changed = place[pair] < counts[step, None]
-            changed = changed.reshape(len(some), 1, *extent)
+            changed = order.first(pair, counts[step]).view(len(some), 1, *extent)
             return torch.where(changed, _rows(ends.stop, rows[pair]), _rows(ends.start, rows[pair]))
 
         concepts = targets[rows, columns]  # [R]

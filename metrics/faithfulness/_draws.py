@@ -14,46 +14,44 @@ SIDES = (1 / 8, 1 / 2)  # shortest and longest side of a box, as a share of the 
 DEVIATION = 0.1  # of noise
 
 
-def drawn(kind: Kind, image: str, extent: tuple[int, ...], draws: range) -> Tensor:
-    """Return some draws for one image, by its name [n, *extent]: boxes or columns of ones, or noise.
+def drawn(kind: Kind, image: str, extent: tuple[int, ...], draws: range, total: int) -> Tensor:
+    """Return some of `total` draws for one image, by its name [n, *extent]: boxes or columns of ones, or noise.
 
-    A draw depends on its number and the image's name alone.
+    What is drawn depends on the image's name, the draw's number and the total, but not on which are asked for.
     """
     randomness = Randomness(("faithfulness", "infidelity", kind), (image,))
-    draw = {"boxes": _box, "columns": _columns, "noise": _noise}[kind]
-    return torch.cat([draw(randomness, extent, number) for number in draws])
+    if kind == "noise":
+        return DEVIATION * torch.cat([randomness.normal(*extent, repeat=number) for number in draws])
+    numbers = randomness.uniform(total, *((extent[0] + 1,) if kind == "columns" else (2, len(extent))))[0]
+    some = numbers[draws.start : draws.stop].double()
+    return (_columns(some) if kind == "columns" else _boxes(some, extent)).float()
 
 
-def changed(kind: Kind, image: Tensor, draws: Tensor, nothing: Tensor) -> Tensor:
-    """Return an image [C, *extent] less each of some draws [n, *extent], all channels alike, as [n, C, *extent].
+def changed(kind: Kind, images: Tensor, draws: Tensor, nothing: Tensor) -> Tensor:
+    """Return images [n, C, *extent] each less one of the draws [n, *extent], all channels alike.
 
     What is drawn takes the values of `nothing` [1, C, *extent], but noise is subtracted.
     """
-    draws = draws.unsqueeze(1).to(image)
-    return image - draws if kind == "noise" else torch.where(draws > 0, nothing, image)
+    draws = draws.unsqueeze(1).to(images)
+    return images - draws if kind == "noise" else torch.where(draws > 0, nothing, images)
 
 
-def _noise(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
-    return DEVIATION * randomness.normal(*extent, repeat=number)
+def _columns(numbers: Tensor) -> Tensor:
+    """Return which columns are drawn [n, D], from numbers [n, D + 1]: at least one, each as likely as any other."""
+    order, share = numbers[:, 1:].argsort(1).argsort(1), SIDES[0] + (SIDES[1] - SIDES[0]) * numbers[:, :1]
+    return order < (share * order.shape[1]).round().clamp_min(1)
 
 
-def _columns(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
-    """At least one of the columns, each as likely as any other."""
-    order, share = (
-        randomness.uniform(*extent, repeat=number).argsort(1),
-        randomness.child("share").uniform(1, repeat=number),
-    )
-    count = (extent[0] * (SIDES[0] + (SIDES[1] - SIDES[0]) * share)).round().clamp_min(1)  # [1, 1]
-    return (order < count).float()
+def _boxes(numbers: Tensor, extent: tuple[int, ...]) -> Tensor:
+    """Return boxes [n, *extent] from numbers [n, 2, axes]: their sides, and where they lie.
 
-
-def _box(randomness: Randomness, extent: tuple[int, ...], number: int) -> Tensor:
-    """A box that may reach over the edge, so that every pixel is as often inside as any other."""
-    inside = torch.ones(1, *extent)
-    lengths, places = randomness.uniform(2, len(extent), repeat=number)[0].tolist()
+    They may reach over the edge, so that every pixel is as often inside as any other.
+    """
+    inside = torch.ones(len(numbers), *[1] * len(extent), dtype=torch.bool)
     for axis, side in enumerate(extent):
-        length = max(1, round(side * (SIDES[0] + (SIDES[1] - SIDES[0]) * lengths[axis])))
-        first = int(places[axis] * (side + length - 1)) - length + 1
-        place = torch.arange(side).view(1, *[1] * axis, side, *[1] * (len(extent) - axis - 1))
-        inside = inside * ((place >= first) & (place < first + length))
+        length = (side * (SIDES[0] + (SIDES[1] - SIDES[0]) * numbers[:, 0, axis])).round().clamp_min(1)  # [n]
+        first = (numbers[:, 1, axis] * (side + length - 1)).floor() - length + 1
+        place = torch.arange(side)
+        along = (place >= first[:, None]) & (place < (first + length)[:, None])  # [n, side]
+        inside = inside & along.view(-1, *[1] * axis, side, *[1] * (len(extent) - axis - 1))
     return inside

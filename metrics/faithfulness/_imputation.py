@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 TOGETHER = 1 << 15  # pixels of all images solved at a time: their vectors stay in a processor's cache
+PATIENCE = 4  # iterations after which it is asked who has converged
+SMALLEST = 1e-38
 
 
 def imputed(images: Tensor, removed: Tensor, fill: Tensor, tolerance: float = 1e-4) -> Tensor:
@@ -44,30 +45,41 @@ def _fill(images: Tensor, holes: Tensor, fill: Tensor) -> Tensor:
     return torch.where(holes, torch.where(left > 0, mean, colour), images)
 
 
-def _solve(x: Tensor, hole: Tensor, tolerance: float) -> Tensor:
+def _solve(start: Tensor, hole: Tensor, tolerance: float) -> Tensor:
     """Return the solution from a start [N, C, *extent], whose values where `hole` [N, 1, *extent] is 0 are given.
 
     With weights w and their sums d, the equations are d x - w x = 0 in the hole: symmetric and positive definite as
-    long as something is given. What has converged stands still, so that no image depends on its neighbours.
+    long as something is given. An image that has converged is put aside, so that none depends on its neighbours.
     """
-    axes = tuple(range(2, x.ndim))
+    found, rows, x = start.clone(), torch.arange(len(start), device=start.device), start.clone()
     d = neighbours(torch.ones_like(hole[:1]))
     hole = hole * (hole.flatten(1).amin(1) < 1).view(-1, *[1] * (x.ndim - 1))  # nothing given: it stays as filled
     residual = (neighbours(x) - d * x) * hole
     scaled = residual / d
-    heading, square = scaled.clone(), (residual * scaled).sum(axes, keepdim=True)  # [N, C, 1, …]
-    for _ in range(math.prod(x.shape[2:])):
-        moving = scaled.abs().amax(axes, keepdim=True) > tolerance
-        if not moving.any():
-            break
-        curved = (d * heading - neighbours(heading)) * hole
-        slope = (heading * curved).sum(axes, keepdim=True)
-        step = torch.where(moving, square / slope.clamp_min(1e-38), 0)
-        x, residual = x + step * heading, residual - step * curved
+    heading, square = scaled.clone(), _dot(residual, scaled)
+    for iteration in range(math.prod(x.shape[2:])):
+        if iteration % PATIENCE == 0:
+            moving = scaled.abs().flatten(1).amax(1) > tolerance  # [n]
+            found[rows[~moving]] = x[~moving]
+            if not moving.any():
+                return found
+            if not moving.all():
+                state = (rows, x, hole, residual, heading, square)
+                rows, x, hole, residual, heading, square = (part[moving] for part in state)
+        curved = torch.addcmul(d * heading, hole, neighbours(heading), value=-1)
+        step = square / _dot(heading, curved).clamp_min(SMALLEST)
+        x.addcmul_(step, heading)
+        residual.addcmul_(step, curved, value=-1)
         scaled, before = residual / d, square
-        square = torch.where(moving, (residual * scaled).sum(axes, keepdim=True), square)
-        heading = scaled + torch.where(moving, square / before.clamp_min(1e-38), 0) * heading
-    return x
+        square = _dot(residual, scaled)
+        heading.mul_(square / before.clamp_min(SMALLEST)).add_(scaled)
+    found[rows] = x
+    return found
+
+
+def _dot(one: Tensor, two: Tensor) -> Tensor:
+    """The sum of products over all places [N, C, 1, …]."""
+    return (one * two).sum(tuple(range(2, one.ndim)), keepdim=True)
 
 
 def neighbours(values: Tensor) -> Tensor:
@@ -80,8 +92,8 @@ def neighbours(values: Tensor) -> Tensor:
     """
     total = values
     for axis in range(2, values.ndim):
-        side = values.shape[axis]
-        padding = [0, 0] * (values.ndim - 1 - axis) + [1, 1]
-        wide = F.pad(total, padding)
-        total = 2 * total + wide.narrow(axis, 0, side) + wide.narrow(axis, 2, side)
+        inner, wide = values.shape[axis] - 1, 2 * total
+        wide.narrow(axis, 1, inner).add_(total.narrow(axis, 0, inner))
+        wide.narrow(axis, 0, inner).add_(total.narrow(axis, 1, inner))
+        total = wide
     return torch.sub(total, values, alpha=2 ** (values.ndim - 2))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,38 +23,66 @@ def maps_of(trial: Trial[Heatmaps]) -> Tensor:
     return maps.reshape(*maps.shape[:2], count)
 
 
-def hottest_first(trial: Trial[Heatmaps]) -> Tensor:
-    """Return each place's position [B, T, P], 0 for the hottest, found once for all metrics that ask."""
-    found: Tensor = trial.share("hottest first", lambda: positions(maps_of(trial), shuffles(trial)))
-    return found
-
-
-def coldest_first(trial: Trial[Heatmaps]) -> Tensor:
-    """Return each place's position [B, T, P], 0 for the coldest: that of the map with its sign turned."""
-    return positions(-maps_of(trial), shuffles(trial))
-
-
-def shuffles(trial: Trial[Heatmaps]) -> Tensor:
-    """Return a permutation of the places for each image [B, P], the same whatever the method, model and seed."""
-    count = maps_of(trial).shape[2]
-    draws = Randomness(("faithfulness", "ties"), trial.case.ids).uniform(count)
-    return draws.argsort(dim=1, stable=True).to(trial.explanation.values.device)
-
-
-def positions(maps: Tensor, shuffled: Tensor) -> Tensor:
-    """Return each place's position [B, T, P] among falling values; equal values in the order of `shuffled` [B, P].
-
-    >>> positions(torch.tensor([[[5.0, 9.0, 5.0]]]), torch.tensor([[2, 0, 1]])).tolist()
-    [[[2, 0, 1]]]
-    """
-    shuffled = shuffled.unsqueeze(1).expand_as(maps)
-    order = maps.gather(2, shuffled).argsort(dim=2, descending=True, stable=True)
-    order = shuffled.gather(2, order)  # [B, T, P]: which place comes first, second, …
-    numbers = torch.arange(maps.shape[2], device=maps.device).expand_as(order)
-    return torch.empty_like(order).scatter(2, order, numbers)
-
-
 def constant(maps: Tensor) -> Tensor:
     """Return which maps [B, T, …] are the same everywhere [B, T] bool."""
     places = maps.reshape(*maps.shape[:2], math.prod(maps.shape[2:]))
     return places.amax(2) == places.amin(2)
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """The places of R maps in order: keys [R, P], no two of which are equal in a map, and the same rising [R, P]."""
+
+    keys: Tensor
+    rising: Tensor
+
+    def first(self, rows: Tensor, counts: Tensor) -> Tensor:
+        """Return which places are among the first so many [n] of some maps, by their rows [n], as [n, P] bool."""
+        total = self.keys.shape[1]
+        last = self.rising[rows, (total - counts).clamp(0, total - 1)]  # [n]: the key of the last one
+        return (self.keys[rows] >= last[:, None]) & (counts > 0)[:, None]
+
+
+def hottest_first(trial: Trial[Heatmaps], asked: Tensor) -> Order:
+    """Return the order of the R maps `asked` [B, T] bool, found once for all metrics that ask for the same."""
+    key = ("hottest first", tuple(asked.flatten().tolist()))
+    found: Order = trial.share(key, lambda: _order(trial, maps_of(trial), asked))
+    return found
+
+
+def coldest_first(trial: Trial[Heatmaps], asked: Tensor) -> Order:
+    """Return the order of the same maps with their sign turned."""
+    return _order(trial, -maps_of(trial), asked)
+
+
+def _order(trial: Trial[Heatmaps], maps: Tensor, asked: Tensor) -> Order:
+    keys = ranked(maps[asked], ties(trial.case.ids, maps.shape[2]).to(maps.device)[asked.nonzero()[:, 0]])
+    return Order(keys, _sorted(keys))
+
+
+def ties(images: tuple[str, ...], count: int) -> Tensor:
+    """Return a number below 2^32 for each place of each image [B, P], no two of an image equal, in random order.
+
+    It is the same whatever the method, the model and the seed. The last bits are the place's own number.
+    """
+    bits = math.ceil(math.log2(count))
+    drawn = Randomness(("faithfulness", "ties"), images).uniform(count)
+    return ((drawn * 2 ** (32 - bits)).long() << bits) + torch.arange(count)
+
+
+def ranked(maps: Tensor, ties: Tensor) -> Tensor:
+    """Return keys [R, P] long that are in the order of the values of maps [R, P], equal ones in that of `ties` [R, P].
+
+    >>> ranked(torch.tensor([[0.5, -0.0, 0.0, -9.0]]), torch.tensor([[1, 3, 2, 0]])).argsort().tolist()
+    [[3, 2, 1, 0]]
+    """
+    bits = maps.float().contiguous().view(torch.int32).long()  # in the order of the values where these are positive
+    order = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
+    return torch.add(ties, order, alpha=1 << 32)
+
+
+def _sorted(keys: Tensor) -> Tensor:
+    """Return the keys of each row in rising order; numpy does without the indices."""
+    if keys.device.type == "cpu":
+        return torch.from_numpy(np.sort(keys.numpy(), axis=1))
+    return keys.sort(dim=1).values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ambench.core import Better, Heatmaps, InputError, Metric, Trial, Values
 
-from ._asking import kept, logits, refuse_chunk
+from ._asking import kept, logits, of_each, refuse_chunk
 from ._draws import Kind, changed, drawn
 from ._inputs import blank, is_table, pictures, span
 from ._order import constant, maps_of
@@ -72,32 +72,40 @@ class Infidelity(Metric[Heatmaps]):
 
     def falls(self, trial: Trial[Heatmaps]) -> tuple[Tensor, Tensor]:
         """Return by how much each change lowers the logits [B, T, draws], and what they are without one [B, T]."""
-        targets = trial.case.targets
-        falls = torch.zeros(*targets.shape, self.draws, dtype=torch.float64, device=targets.device)
-        usual = torch.zeros(targets.shape, dtype=torch.float64, device=targets.device)
-        for row, image in enumerate(pictures(trial)):
-            usual[row] = logits(trial, image[None])[0, targets[row]]
-            for place, draws in self._drawn(trial, row):
-                said = logits(trial, changed(self.perturbation, image, draws, blank(trial)))  # [n, K]
-                falls[row, :, place] = usual[row, :, None] - said[:, targets[row]].T
-        return falls, usual
+        images, targets = pictures(trial), trial.case.targets
+        usual = of_each(lambda some: logits(trial, some), images, self.chunk).gather(1, targets)
+
+        def change(rows: Tensor) -> Tensor:
+            image = rows // self.draws
+            return changed(self.perturbation, images[image], self._drawn(trial, rows.tolist()), blank(trial))
+
+        rows = torch.arange(len(images) * self.draws, device=targets.device)
+        parts = [usual.new_empty(0, targets.shape[1])]
+        for some in torch.split(rows, self.chunk):
+            parts.append(logits(trial, change(some)).gather(1, targets[some // self.draws]))
+        said = torch.cat(parts).view(len(images), self.draws, -1).transpose(1, 2)  # [B, T, draws]
+        return usual.unsqueeze(2) - said, usual
 
     def said(self, trial: Trial[Heatmaps], maps: Tensor) -> Tensor:
         """Return what maps [B, T, P] say of each change [B, T, draws]."""
         said = torch.zeros(*maps.shape[:2], self.draws, dtype=torch.float64, device=maps.device)
-        for row, values in enumerate(maps.double()):
-            for place, draws in self._drawn(trial, row):
-                said[row, :, place] = values @ draws.flatten(1).to(values).T
+        for image, values in enumerate(maps.double()):
+            for first in range(0, self.draws, self.chunk):
+                place = slice(first, min(first + self.chunk, self.draws))
+                draws = self._drawn(trial, range(image * self.draws + first, image * self.draws + place.stop))
+                said[image, :, place] = values @ draws.flatten(1).to(values).T
         return said
 
-    def _drawn(self, trial: Trial[Heatmaps], row: int) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the draws for one image, a chunk at a time [n, *extent], and where they belong."""
-        image, extent = trial.case.ids[row], tuple(pictures(trial).shape[2:])
+    def _drawn(self, trial: Trial[Heatmaps], rows: Sequence[int]) -> Tensor:
+        """Return the changes of successive rows [n, *extent]; each image has as many rows as there are draws."""
+        extent = tuple(pictures(trial).shape[2:])
         kind: Kind = "columns" if is_table(trial) and self.perturbation == "boxes" else self.perturbation
-        scale = span(trial) if kind == "noise" else 1
-        for first in range(0, self.draws, self.chunk):
-            last = min(first + self.chunk, self.draws)
-            yield slice(first, last), scale * drawn(kind, image, extent, range(first, last))
+        scale, parts = span(trial) if kind == "noise" else 1, []
+        for image in range(rows[0] // self.draws, rows[-1] // self.draws + 1):
+            start = image * self.draws
+            some = range(max(rows[0] - start, 0), min(rows[-1] + 1 - start, self.draws))
+            parts.append(scale * drawn(kind, trial.case.ids[image], extent, some, self.draws))
+        return torch.cat(parts)
 
 
 def unexplained(said: Tensor, falls: Tensor) -> Tensor:

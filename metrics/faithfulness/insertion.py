@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ambench import augmentations
 from ambench.core import Better, Heatmaps, InputError, Trial
 
 from ._asking import Ask, kept, of_each
+from ._blur import blurred
 from ._curve import Curve, Ends
 from ._inputs import blank, is_table, pictures
 
@@ -57,4 +57,4 @@ class Insertion(Curve):
         images = pictures(trial)
         if is_table(trial):
             return blank(trial).expand_as(images)
-        return augmentations.blurred(images, self.blur * min(images.shape[2:]))
+        return blurred(images, self.blur * min(images.shape[2:]))

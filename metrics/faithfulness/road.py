@@ -72,14 +72,15 @@ class Road(Sure):
         """Return the probabilities of R pairs `asked` [B, T] without hottest and coldest pixels [R, 2, shares]."""
         case = trial.case
         rows, columns = asked.nonzero(as_tuple=True)  # [R] each
-        place = torch.stack([order(trial)[rows, columns] for order in (hottest_first, coldest_first)])  # [2, R, P]
-        counts = torch.tensor([round(share * place.shape[2]) for share in self.shares], device=place.device)
+        orders = hottest_first(trial, asked), coldest_first(trial, asked)
+        total = orders[0].keys.shape[1]
+        counts = torch.tensor([round(share * total) for share in self.shares], device=case.targets.device)
         drawn = Randomness(("faithfulness", "road"), case.ids).normal(*case.images.shape[1:]).to(case.images)
 
         def change(some: Tensor) -> Tensor:
             pair, rest = some // (2 * len(counts)), some % (2 * len(counts))
-            removed = place[rest // len(counts), pair] < counts[rest % len(counts), None]
-            removed = removed.reshape(len(some), *case.images.shape[2:])
+            hot, cold = (order.first(pair, counts[rest % len(counts)]) for order in orders)
+            removed = torch.where((rest < len(counts))[:, None], hot, cold).view(len(some), *case.images.shape[2:])
             image = rows[pair]
             made = imputed(case.images[image], removed, trial.concepts.mean, self.tolerance * span(trial))
             return torch.where(removed.unsqueeze(1), made + self.noise * span(trial) * drawn[image], made)

@@ -13,13 +13,24 @@ import perturbed
 import pytest
 import torch
 import trials
+from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from ambench import registry
 from ambench.core import Directions, InputError, Layer, Model, Skipped, Trial
 
+order = importlib.import_module("ambench.metrics.faithfulness._order")
 asking = importlib.import_module("ambench.metrics.faithfulness._asking")
 NAMES = ("insertion", "deletion")
+
+
+def gaussian(images: Tensor, deviation: float) -> Tensor:
+    """scipy's blur of each axis, edges going on."""
+    reach = max(1, int(np.ceil(3 * deviation)))
+    found = images.double().numpy()
+    for axis in range(2, images.ndim):
+        found = gaussian_filter1d(found, deviation, axis=axis, mode="nearest", radius=reach)
+    return torch.from_numpy(found).to(images)
 
 
 def values(spec: str, given: Trial[Any]) -> Tensor:
@@ -60,7 +71,7 @@ def test_exact_shares_are_best_among_a_thousand_random_orders(name: str) -> None
     known = perturbed.model(perturbed.Additive(weights), (3, 6, 5))
     start = torch.full_like(images, 0.5)
     if name == "insertion":
-        start = importlib.import_module("ambench.augmentations").blurred(images, 5 / 16)
+        start = gaussian(images, 5 / 16)
     shares = (weights[0] * (images - start)[0]).sum(0)
     rivals = perturbed.noise(1000, 1, 6, 5, dtype=torch.float64)
     found = values(name, perturbed.trial(known, perturbed.case(images.expand(1000, -1, -1, -1)), rivals))
@@ -78,22 +89,22 @@ def test_the_area_is_that_of_a_loop_in_numpy(name: str, key: str) -> None:
     asked = perturbed.case(images, targets)
     given = perturbed.trial(known, asked, maps, colour=0.3)
     found = values(f"{name}:steps=6,chunk=4", given)
-    blurred = importlib.import_module("ambench.augmentations").blurred(images, min(images.shape[2:]) / 16)
+    blurred = gaussian(images, min(images.shape[2:]) / 16)
     for row in range(5):
         for column in range(3):
-            order = np.argsort(-maps[row, column].numpy().ravel())
+            ranks = np.argsort(-maps[row, column].numpy().ravel())
             start, end = images[row].numpy().copy(), np.full(known.input_shape, 0.3, np.float32)
             if name == "insertion":
                 start, end = blurred[row].numpy().copy(), images[row].numpy()
             curve, at = [], []
             for step in range(7):
-                count = round(step / 6 * len(order))
+                count = round(step / 6 * len(ranks))
                 now = start.reshape(len(start), -1).copy()
-                now[:, order[:count]] = end.reshape(len(end), -1)[:, order[:count]]
+                now[:, ranks[:count]] = end.reshape(len(end), -1)[:, ranks[:count]]
                 with torch.no_grad():
                     said = known.network(torch.from_numpy(now.reshape(start.shape))[None])
                 curve.append(said.double().softmax(1)[0, targets[row, column]].item())
-                at.append(count / len(order))
+                at.append(count / len(ranks))
             assert found[row, column].item() == pytest.approx(np.trapezoid(curve, at), abs=1e-6)
 
 
@@ -120,6 +131,24 @@ def test_tied_pixels_are_in_every_order_equally_often(name: str) -> None:
     error = found.std() / len(found) ** 0.5
     assert error > 0
     assert abs(found.mean() - every.mean()) < 3 * error
+
+
+def test_the_first_places_are_those_of_a_sort_and_ties_are_in_the_images_own_order() -> None:
+    maps = torch.cat(
+        [perturbed.noise(3, 50), perturbed.noise(3, 50, seed=1).round(), torch.zeros(1, 50), -torch.zeros(1, 50)]
+    )
+    broken = order.ties(tuple("abcdefgg"), 50)
+    assert all(row.unique().numel() == 50 for row in broken)
+    assert torch.equal(broken[6], broken[7])
+    assert not torch.equal(broken[0].argsort(), broken[1].argsort())
+    keys = order.ranked(maps, broken)
+    found = order.Order(keys, order._sorted(keys))
+    for row in range(8):
+        ranks = np.lexsort((broken[row].numpy(), maps[row].numpy()))[::-1]  # by value, then by tie-break, falling
+        for count in (0, 1, 17, 49, 50):
+            said = found.first(torch.tensor([row]), torch.tensor([count]))[0]
+            assert set(said.nonzero()[:, 0].tolist()) == set(ranks[:count].tolist())
+    assert torch.equal(keys[6], keys[7])  # zero has one sign
 
 
 @pytest.mark.parametrize("name", NAMES)
