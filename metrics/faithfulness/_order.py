@@ -78,7 +78,8 @@ def ranked(maps: Tensor, ties: Tensor) -> Tensor:
     """
     bits = maps.float().contiguous().view(torch.int32).long()  # in the order of the values where these are positive
     order = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    return torch.add(ties, order, alpha=1 << 32)
+    keys: Tensor = torch.add(ties, order, alpha=1 << 32)
+    return keys
 
 
 def _sorted(keys: Tensor) -> Tensor:

@@ -79,11 +79,11 @@ class Infidelity(Metric[Heatmaps]):
             image = rows // self.draws
             return changed(self.perturbation, images[image], self._drawn(trial, rows.tolist()), blank(trial))
 
-        rows = torch.arange(len(images) * self.draws, device=targets.device)
-        parts = [usual.new_empty(0, targets.shape[1])]
-        for some in torch.split(rows, self.chunk):
-            parts.append(logits(trial, change(some)).gather(1, targets[some // self.draws]))
-        said = torch.cat(parts).view(len(images), self.draws, -1).transpose(1, 2)  # [B, T, draws]
+        parts, count = [usual.new_empty(0, targets.shape[1])], len(images) * self.draws
+        for first in range(0, count, self.chunk):
+            rows = torch.arange(first, min(first + self.chunk, count), device=targets.device)
+            parts.append(logits(trial, change(rows)).gather(1, targets[rows // self.draws]))
+        said = torch.cat(parts).view(len(images), self.draws, targets.shape[1]).transpose(1, 2)  # [B, T, draws]
         return usual.unsqueeze(2) - said, usual
 
     def said(self, trial: Trial[Heatmaps], maps: Tensor) -> Tensor:
