@@ -66,8 +66,8 @@ def ties(images: tuple[str, ...], count: int) -> Tensor:
     It is the same whatever the method, the model and the seed. The last bits are the place's own number.
     """
     bits = math.ceil(math.log2(count))
-    drawn = Randomness(("faithfulness", "ties"), images).uniform(count)
-    return ((drawn * 2 ** (32 - bits)).long() << bits) + torch.arange(count)
+    drawn = (Randomness(("faithfulness", "ties"), images).uniform(count) * (1 << 32 - bits)).long()
+    return drawn * (1 << bits) + torch.arange(count)
 
 
 def ranked(maps: Tensor, ties: Tensor) -> Tensor:
@@ -78,8 +78,7 @@ def ranked(maps: Tensor, ties: Tensor) -> Tensor:
     """
     bits = maps.float().contiguous().view(torch.int32).long()  # in the order of the values where these are positive
     order = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    keys: Tensor = torch.add(ties, order, alpha=1 << 32)
-    return keys
+    return order * 2**32 + ties
 
 
 def _sorted(keys: Tensor) -> Tensor:
