@@ -20,16 +20,25 @@ Ask = Callable[[Tensor], Tensor]  # pictures [n, C, *extent] -> one number for e
 
 
 def logits(trial: Trial[Any], changed: Tensor) -> Tensor:
-    """Return the logits of all concepts [n, K] float64: of their output units, or a probe's own."""
-    if trial.directions is not None:
-        images = as_given(trial, changed)
-        return explanations.strengths(trial.model, trial.directions, images, max(1, len(images))).double()
-    return _answers(trial, changed)[:, trial.units].double()
+    """Return the logits of all concepts [n, K] float64: of their output units, or a probe's own.
+
+    Raises InputError for one that is not finite.
+    """
+    if trial.directions is None:
+        return _finite(trial, _answers(trial, changed)[:, trial.units])
+    images = as_given(trial, changed)
+    return _finite(trial, explanations.strengths(trial.model, trial.directions, images, max(1, len(images))))
 
 
 def _answers(trial: Trial[Any], changed: Tensor) -> Tensor:
     """The network's logits [n, U]."""
     return features.logits(trial.model, as_given(trial, changed), max(1, len(changed)))
+
+
+def _finite(trial: Trial[Any], said: Tensor) -> Tensor:
+    if not said.isfinite().all():
+        raise InputError(f"model '{trial.model.name}' answers a changed image with NaN or infinity; numbers are wanted")
+    return said.double()
 
 
 def probabilities(model: Model, units: Tensor, answers: Tensor) -> Tensor:
@@ -97,8 +106,9 @@ class Scale:
 class Sure(Metric[Heatmaps]):
     """A metric that asks how sure the model is of changed images.
 
-    Of an output unit that is its probability; of a probe, the logistic of its logit less the threshold that the
-    calibration part gave it, over the logit's deviation there. `chunk` images go through the network at a time.
+    Of an output unit, portrayed or not, that is its probability; of a probe, the logistic of its logit less the
+    threshold that the calibration part gave it, over the logit's deviation there. `chunk` images go through the network
+    at a time.
     """
 
     reads: ClassVar[type[Heatmaps]] = Heatmaps
@@ -121,7 +131,7 @@ class Sure(Metric[Heatmaps]):
     def asks(self, trial: Trial[Heatmaps]) -> Ask | None:
         """Return what to ask of images; None for a probe that nothing was there to calibrate."""
         if trial.directions is None:
-            return lambda changed: probabilities(trial.model, trial.units, _answers(trial, changed))
+            return lambda changed: _finite(trial, probabilities(trial.model, trial.units, _answers(trial, changed)))
         if trial.calibration is None:
             return None
         scale: Scale = trial.calibration
@@ -138,7 +148,8 @@ class Sure(Metric[Heatmaps]):
 def _deviation(scores: Tensor) -> float | None:
     """Return the standard deviation of scores [n], whatever their order; None where there is none."""
     ordered = scores.sort().values
-    return float(ordered.std(correction=0)) or None if len(ordered) else None
+    deviation = float(ordered.std(correction=0)) if len(ordered) else 0.0
+    return deviation or None
 
 
 def refuse_chunk(name: str, chunk: int) -> None:

@@ -360,6 +360,18 @@ def test_a_tables_columns_take_and_begin_with_the_mean_of_their_own() -> None:
         assert ((rows == means) | (rows[:, None] == given.case.images).any(1)).all()
 
 
+@pytest.mark.parametrize("name", [*NAMES, "road", "infidelity", "infidelity:scaled=false"])
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_network_that_answers_a_changed_image_with_no_number_is_refused(name: str, broken: float) -> None:
+    clean = perturbed.images(3, 3, (8, 8))
+    said = lambda x: torch.where((x == clean[0]).flatten(1).all(1)[:, None], x.flatten(1)[:, :3], broken)  # noqa: E731
+    given = perturbed.trial(
+        perturbed.model(perturbed.Told(said), (3, 8, 8), "abc"), perturbed.case(clean), perturbed.noise(3, 1, 8, 8)
+    )
+    with pytest.raises(InputError, match="'known' answers a changed image with NaN or infinity"):
+        registry.load("metrics", name).score(given)
+
+
 def test_concepts_that_an_image_does_not_show_are_left_out() -> None:
     asked = trials.case(30)
     for name in NAMES:
