@@ -1,8 +1,8 @@
 """Drawn scenes as codes: each parameter of a picture as units of about mean 0 and spread 1.
 
 A code has one unit for a number of a known range, one for what is so or not, two for an angle, and three for a choice
-of eight. Everything is differentiable: halfway between two items of a choice lies a blend, and where every unit is -1
-or 1 there is none.
+of eight. No unit between -1 and 1 is without slope, so that one can climb there: halfway between two items of a choice
+lies a blend, and where every unit is -1 or 1 there is none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from torch.nn import functional
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.scene import BLOBS, Scene
 
-SHARPNESS = 6.0  # a unit of 1 says yes, and one of -1 no, with a share of 0.9975
 SHIFTS = 4.0  # periods by which a texture may be shifted: enough to show every phase of those that repeat
 NEAR_NOUGHT = 1e-4  # an angle whose two units are 0 is 0
 THINGS = 1 + BLOBS
@@ -30,8 +29,8 @@ BITS = 3  # eight shapes, eight textures
 class Part:
     """The units of `things` alike, `numbers` each, and what is read from them.
 
-    `range`: numbers between `low` and `high`, uniform if the code is normal; `either`: a share between no and yes;
-    `choice`: weights of 2^numbers items that sum to 1; `angle`: cosine and sine.
+    `range`: numbers between `low` and `high`, uniform if the code is normal; `either`: a share, 0 at -1 and 1 at 1;
+    `choice`: weights of 2^numbers items, products of such shares, that sum to 1; `angle`: cosine and sine.
     """
 
     things: int
@@ -49,9 +48,10 @@ class Part:
         """What units [N, units] say, [N, things, numbers], or [N, things, 2^numbers] of a choice."""
         code = code.reshape(-1, self.things, self.numbers)
         if self.kind == "choice":
-            return (SHARPNESS / 2 * code @ self._signs().to(code)).softmax(2)  # products of the units' shares
+            for_items = _held(code)[..., None] * self._signs().to(code)  # [N, things, numbers, 2^numbers]
+            return ((1 + for_items) / 2).prod(2)
         if self.kind == "either":
-            return (SHARPNESS * code).sigmoid()
+            return (1 + _held(code)) / 2
         if self.kind == "angle":
             code = code + code.new_tensor((NEAR_NOUGHT, 0.0))
             return functional.normalize(code, dim=2)
@@ -108,10 +108,25 @@ def read(codes: Tensor) -> dict[str, Tensor]:
     return {name: part.read(chunk) for (name, part), chunk in zip(PARTS.items(), chunks, strict=True)}
 
 
+def decided(codes: Tensor) -> Tensor:
+    """The same codes [N, CODE] with each choice made: its units are -1 or 1.
+
+    >>> read(decided(torch.full((1, CODE), 0.1)))["concept_present"].flatten().tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+    made = [part.kind in ("choice", "either") for part in PARTS.values() for _ in range(part.units)]
+    return torch.where(torch.tensor(made, device=codes.device), torch.where(codes > 0, 1.0, -1.0), codes)
+
+
 def write(scene: Scene) -> Tensor:
     """The codes [B, CODE] of scenes whose textures are shifted by less than `SHIFTS` periods."""
     values = _values(scene)
     return torch.cat([part.write(values[name]) for name, part in PARTS.items()], 1)
+
+
+def _held(code: Tensor) -> Tensor:
+    """A code held between -1 and 1, with slope 1 at both ends too, where `clamp` may have none."""
+    return torch.where(code.abs() <= 1, code, code.sign())
 
 
 def _values(scene: Scene) -> dict[str, Tensor]:

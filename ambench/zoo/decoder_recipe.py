@@ -17,17 +17,20 @@ from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.datasets.drawing.scene import Scene, scene
 from ambench.datasets.drawing.series import CHUNK, balanced_classes
 from ambench.zoo.codes import SHIFTS, write
-from ambench.zoo.painter import Painter
+from ambench.zoo.painter import Painter, roughness
 
 Track = Callable[[Sequence[int], str], Iterable[int]]
 
 
 @dataclass(frozen=True)
 class DecoderRecipe:
-    """Everything that decides the weights."""
+    """Everything that decides the weights: how many images are seen, the largest rates, the weight of the penalty."""
 
     images: int
-    rate: float
+    rate: float = 0.03
+    colour_rate: float = 0.15
+    rim_rate: float = 0.02
+    roughness: float = 0.0003
     stored: int = 16_384
     batch: int = 32
     seed: int = 0
@@ -76,17 +79,25 @@ def _batches(count: int, recipe: DecoderRecipe) -> Iterator[Tensor]:
         epoch += 1
 
 
+def _optimiser(painter: Painter, recipe: DecoderRecipe) -> tuple[torch.optim.Adam, list[float]]:
+    distances = [painter.outlines, painter.blob, painter.textures, painter.concepts]
+    groups = (distances, [painter.colours], [painter.rim])
+    rates = [recipe.rate, recipe.colour_rate, recipe.rim_rate]
+    return torch.optim.Adam([{"params": part} for part in groups]), rates
+
+
 def teach(recipe: DecoderRecipe, pairs: Taught, track: Track) -> Painter:
     """The taught painter in eval mode; the same arguments give the same weights on one thread."""
     painter = Painter().train()
     painter.mean, painter.std = pairs.codes.mean(0), pairs.codes.std(0)
     steps = recipe.images // recipe.batch
-    optimiser = torch.optim.Adam(painter.parameters(), recipe.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate, total_steps=steps, pct_start=0.15)
+    optimiser, rates = _optimiser(painter, recipe)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.15)
     source = _batches(len(pairs.pixels), recipe)
     for _ in track(range(steps), "teaching"):
         rows = next(source)
-        loss = (painter(pairs.codes[rows]) - pairs.pixels[rows] / 255.0).square().mean()
+        error = (painter(pairs.codes[rows]) - pairs.pixels[rows] / 255.0).square().mean()
+        loss = error + recipe.roughness * roughness(painter)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ambench.core import generator
 from ambench.datasets.drawing.concepts import CONCEPTS
 from ambench.zoo import network
-from ambench.zoo.codes import CODE, read
+from ambench.zoo.codes import CODE, decided, read
 from ambench.zoo.decoder_recipe import Taught, taught
 from ambench.zoo.measure import balanced_accuracy
 from ambench.zoo.specifications import CLASSES
@@ -63,14 +63,14 @@ def measure(decoder: nn.Module, count: int = 2048) -> dict[str, Any]:
     """Error and what four networks see: in fresh pictures, in their codes decoded, in codes drawn from N(0, 1).
 
     `error` is the mean square over pixels in [0, 1]; the grain of the pictures, which no code holds, is part of it.
-    `clipped` are the drawn codes held within -1 and 1.
+    Most codes drawn from N(0, 1) are blends, judged by their heaviest item; in `decided` every choice is made.
     """
     fresh: Taught = taught(SEED, "measure-decoder", count)
     pictures, again = fresh.pixels / 255.0, decoded(decoder, fresh.codes)
     drawn = torch.randn(count, CODE, generator=generator(SEED, "measure-decoder", "codes"))
-    codes = {"pictures": fresh.codes, "decoded": fresh.codes, "drawn": drawn, "clipped": drawn.clamp(-1, 1)}
+    codes = {"pictures": fresh.codes, "decoded": fresh.codes, "drawn": drawn, "decided": decided(drawn)}
     shown = {"pictures": pictures, "decoded": again}
-    shown |= {name: decoded(decoder, codes[name]) for name in ("drawn", "clipped")}
+    shown |= {name: decoded(decoder, codes[name]) for name in ("drawn", "decided")}
     return {
         "error": (again - pictures).square().mean().item(),
         "judges": {judge: _judged(judge, shown, codes) for judge in JUDGES},

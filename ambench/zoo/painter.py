@@ -1,6 +1,7 @@
 """A network that paints the scene a code describes, thing after thing, with outlines and surfaces it has learned.
 
-(placing by sampling: Jaderberg et al. 2015, arXiv 1506.02025; layer over layer: Yang et al. 2017, arXiv 1703.01560)
+(placing by sampling: Jaderberg et al. 2015, arXiv 1506.02025; layer over layer: Yang et al. 2017, arXiv 1703.01560;
+learned distances: Park et al. 2019, arXiv 1901.05103)
 """
 
 from __future__ import annotations
@@ -23,23 +24,27 @@ from ambench.zoo.files import read as stored
 NAME = "shapes-decoder"  # of the weights and the card
 SIZE = 64
 OUTLINE_REACH, CONCEPT_REACH = 1.25, 1.35  # half width of a learned map, in radii
-TEXTURE_REACH = 4.1  # periods from an object's centre to its tip
+TEXTURE_REACH = 4.1 + SHIFTS / 2  # the same in periods: from an object's centre to its tip, and the shift
+WOBBLE = 0.16  # the largest
+SHARPNESS = 5.5  # log-odds a pixel: an edge is a pixel wide
 Frame = tuple[Tensor, Tensor]  # coordinates [N, T, SIZE, SIZE] each
 
 
 class Painter(nn.Module):
     """Codes [N, CODE] -> images [N, 3, 64, 64] in [0, 1], of learned maps that are blended, placed and overlaid.
 
-    The maps hold log-odds, of lying within an outline, within its rim, on a texture's figure, so that an edge is
-    sharp at every scale.
+    The maps of outlines hold distances, positive inside, in radii, those of textures in periods. Blends of distances
+    have edges as sharp as any: between a star and a disc lies a star with blunt points, and no ghost of either.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.outlines = _maps(len(SHAPES), 2, 48)  # covered; within the rim
-        self.blob = _maps(1 + 3, 2, 32)  # the same of a round blob, and what each wobble adds to it
-        self.textures = _maps(len(TEXTURES), 1, 96)
-        self.concepts = _maps(len(CONCEPTS), 4, 32)  # covered; red, green, blue
+        self.outlines = nn.Parameter(_round(len(SHAPES), 48, OUTLINE_REACH))
+        self.blob = nn.Parameter(_round(1 + 3, 32, OUTLINE_REACH))  # a round one, and what each wobble adds to it
+        self.textures = nn.Parameter(torch.zeros(len(TEXTURES), 1, 128, 128))  # positive on the figure
+        self.concepts = nn.Parameter(_round(len(CONCEPTS), 32, CONCEPT_REACH))
+        self.colours = nn.Parameter(torch.zeros(len(CONCEPTS), 3, 32, 32))  # log-odds of red, green, blue
+        self.rim = nn.Parameter(torch.tensor(1.0))  # pixels of ground colour around a surface
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.zeros(CODE))  # of the codes it learned from
@@ -64,37 +69,39 @@ class Painter(nn.Module):
     def _things(self, said: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Cover and colours of the object and the blobs."""
         place = torch.cat((said["object_place"][..., :3], said["blob_place"]), 1)  # [N, THINGS, 3]
-        turn = said["object_place"][..., 3]
-        turned = torch.cat((torch.stack((turn.cos(), turn.sin()), 2), said["blob_turn"]), 1)
+        turned = torch.cat((_direction(said["object_place"][..., 3]), said["blob_turn"]), 1)
         frame = _frame(place, place[..., 2], turned)
         ones = torch.ones_like(said["blob_wobble"][..., :1])
-        wobble = torch.cat((ones, said["blob_wobble"] / 0.16), 2)  # [N, BLOBS, 1 + 3]
+        wobble = torch.cat((ones, said["blob_wobble"] / WOBBLE), 2)  # [N, BLOBS, 1 + 3]
         outlines = _sampled(_blend(said["object_outline"], self.outlines), _some(frame, 0, 1), OUTLINE_REACH)
         blobs = _sampled(_blend(wobble, self.blob), _some(frame, 1, THINGS), OUTLINE_REACH)
-        covered, within = torch.cat((outlines, blobs), 1).sigmoid().unbind(2)  # [N, THINGS, SIZE, SIZE] each
-        covered = covered * _on_map(frame, OUTLINE_REACH)
-        figure = self._figure(said, place) * within
+        depth = torch.cat((outlines, blobs), 1)[:, :, 0] * _pixels(place[..., 2])  # [N, THINGS, SIZE, SIZE]
+        figure = self._figure(said, place) * self._share(depth - self.rim)
         light = said["ground_is_light"]
         ground = torch.lerp(said["dark"], said["light"], light)[..., None, None]  # [N, THINGS, 3, 1, 1]
         other = torch.lerp(said["light"], said["dark"], light)[..., None, None]
-        return covered, torch.lerp(ground, other, figure[:, :, None])
+        return self._share(depth) * _on_map(frame, OUTLINE_REACH), torch.lerp(ground, other, figure[:, :, None])
 
     def _figure(self, said: dict[str, Tensor], place: Tensor) -> Tensor:
         """How far each pixel lies on the figure of each thing's texture [N, THINGS, SIZE, SIZE]."""
         period, *shifts = said["texture_place"].unbind(2)
         u, v = _frame(place, period, said["texture_turn"])
-        centred = tuple(way + (shift - SHIFTS / 2)[..., None, None] for way, shift in zip((u, v), shifts, strict=True))
-        maps = _blend(said["texture"], self.textures)
-        return _sampled(maps, (centred[0], centred[1]), TEXTURE_REACH + SHIFTS / 2)[:, :, 0].sigmoid()
+        u, v = (way + (shift - SHIFTS / 2)[..., None, None] for way, shift in zip((u, v), shifts, strict=True))
+        depth = _sampled(_blend(said["texture"], self.textures), (u, v), TEXTURE_REACH)[:, :, 0]
+        return self._share(depth * _pixels(period))
 
     def _concepts(self, said: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Cover and colours of the concepts."""
         place = said["concept_place"]  # [N, K, 4]
-        turned = torch.stack((place[..., 3].cos(), place[..., 3].sin()), 2)
-        frame = _frame(place, place[..., 2], turned)
-        drawn = _sampled_alike(self.concepts, frame, CONCEPT_REACH).sigmoid()  # [N, K, 4, SIZE, SIZE]
-        covered = drawn[:, :, 0] * _on_map(frame, CONCEPT_REACH)
-        return covered * said["concept_present"][..., None], drawn[:, :, 1:]
+        frame = _frame(place, place[..., 2], _direction(place[..., 3]))
+        maps = torch.cat((self.concepts, self.colours), 1)
+        drawn = _sampled_alike(maps, frame, CONCEPT_REACH)  # [N, K, 4, SIZE, SIZE]
+        covered = self._share(drawn[:, :, 0] * _pixels(place[..., 2])) * _on_map(frame, CONCEPT_REACH)
+        return covered * said["concept_present"][..., None], drawn[:, :, 1:].sigmoid()
+
+    def _share(self, depth: Tensor) -> Tensor:
+        """Which share of a pixel lies inside an edge, from the pixels that its middle is inside."""
+        return (SHARPNESS * depth).sigmoid()
 
 
 def network(file: Path | None = None) -> Painter:
@@ -113,8 +120,36 @@ def digest() -> str:
     return digest_of(stored(WEIGHTS / f"{NAME}.safetensors"))
 
 
-def _maps(count: int, channels: int, side: int) -> nn.Parameter:
-    return nn.Parameter(torch.zeros(count, channels, side, side))
+def roughness(painter: Painter) -> Tensor:
+    """How much the slopes of the maps change from one place to the next, a mean square.
+
+    Distances have one slope for long ways. Without it nothing would be learned far from edges, and blends would fray.
+    Surfaces count little: their finest features are as small as the places.
+    """
+    outlines = _bends(painter.outlines, OUTLINE_REACH) + _bends(painter.blob, OUTLINE_REACH)
+    return outlines + _bends(painter.concepts, CONCEPT_REACH) + 0.05 * _bends(painter.textures, TEXTURE_REACH)
+
+
+def _bends(maps: Tensor, reach: float) -> Tensor:
+    across, down = maps.diff(n=2, dim=3), maps.diff(n=2, dim=2)
+    mixed = maps.diff(dim=3).diff(dim=2)
+    bends = across.square().mean() + down.square().mean() + 2 * mixed.square().mean()
+    return bends / (2 * reach / maps.shape[-1]) ** 2
+
+
+def _round(count: int, side: int, reach: float) -> Tensor:
+    """Maps [count, 1, side, side] to begin with: flat cones, whose edges are so soft that every place can learn."""
+    line = axis(side) * reach
+    return (0.1 * (0.8 - torch.hypot(line, line[:, None]))).repeat(count, 1, 1, 1)
+
+
+def _pixels(lengths: Tensor) -> Tensor:
+    """Lengths [N, T], given in half picture widths, in pixels [N, T, 1, 1]."""
+    return lengths[..., None, None] * (SIZE / 2)
+
+
+def _direction(turn: Tensor) -> Tensor:
+    return torch.stack((turn.cos(), turn.sin()), 2)
 
 
 def _background(said: dict[str, Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ from ambench.zoo.files import CARDS, WEIGHTS, digest_of, half, write
 from ambench.zoo.measure_decoder import measure
 from ambench.zoo.painter import NAME, Painter, network
 
-RECIPE = DecoderRecipe(images=32_000, rate=0.15)
+RECIPE = DecoderRecipe(images=64_000)
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -50,7 +50,7 @@ def test_numbers_are_read_as_they_were_written(drawn: Scene, said: dict[str, Ten
 def test_choices_shares_and_angles_are_read_as_they_were_written(drawn: Scene, said: dict[str, Tensor]) -> None:
     assert torch.equal(said["object_outline"][:, 0].argmax(1), drawn.shape)
     assert torch.equal(said["texture"].argmax(2), drawn.surfaces.texture)
-    assert min(said[name].amax(2).min().item() for name in ("object_outline", "texture")) > 0.99
+    assert min(said[name].amax(2).min().item() for name in ("object_outline", "texture")) == 1
     assert torch.equal(said["concept_present"][..., 0] > 0.5, drawn.present)
     assert torch.equal(said["blob_in_front"][..., 0] > 0.5, drawn.in_front)
     cosine, sine = said["blob_turn"].unbind(2)
@@ -85,7 +85,7 @@ def test_a_normal_unit_gives_a_uniform_number() -> None:
 def test_a_choice_has_the_products_of_its_units_shares_as_weights() -> None:
     code = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     weights = codes.Part(2, 3, "choice").read(code)  # [5, 2, 8]
-    share = torch.sigmoid(codes.SHARPNESS * code.view(5, 2, 3))
+    share = (code.view(5, 2, 3).clamp(-1, 1) + 1) / 2
     for item in range(8):
         bits = [(item >> 2) & 1, (item >> 1) & 1, item & 1]
         factors = [share[..., unit] if bit else 1 - share[..., unit] for unit, bit in enumerate(bits)]
@@ -95,9 +95,35 @@ def test_a_choice_has_the_products_of_its_units_shares_as_weights() -> None:
 def test_corners_of_the_box_hold_no_blends() -> None:
     code = torch.randn(64, codes.CODE, generator=torch.Generator().manual_seed(2)).sign()
     said = codes.read(code)
-    assert said["object_outline"].amax(2).min() > 0.99
-    assert said["texture"].amax(2).min() > 0.99
-    assert (said["concept_present"] - 0.5).abs().min() > 0.49
+    assert (said["object_outline"].amax(2) == 1).all()
+    assert (said["texture"].amax(2) == 1).all()
+    assert set(said["concept_present"].unique().tolist()) == {0, 1}
+
+
+def test_no_unit_in_the_box_is_without_slope_not_even_at_its_corners() -> None:
+    inside = torch.rand(16, codes.CODE, generator=torch.Generator().manual_seed(3)) * 2 - 1
+    for code in (inside, inside.sign()):
+        for part, units in zip(
+            codes.PARTS.values(), torch.split(code, [p.units for p in codes.PARTS.values()], 1), strict=True
+        ):
+            units = units.clone().requires_grad_()
+            said = part.read(units)
+            weights = torch.rand(said.shape, generator=torch.Generator().manual_seed(4))
+            (slope,) = torch.autograd.grad((said * weights).sum(), units)
+            assert (slope != 0).all()
+
+
+def test_decided_codes_say_what_the_codes_say_most_and_hold_no_blends() -> None:
+    drawn = torch.randn(64, codes.CODE, generator=torch.Generator().manual_seed(5))
+    before, after = codes.read(drawn), codes.read(codes.decided(drawn))
+    for name, part in codes.PARTS.items():
+        if part.kind == "choice":
+            assert torch.equal(before[name].argmax(2), after[name].argmax(2))
+            assert (after[name].amax(2) == 1).all()
+        elif part.kind == "either":
+            assert torch.equal(before[name] > 0.5, after[name] == 1)
+        else:
+            assert torch.equal(before[name], after[name])
 
 
 def test_the_middle_of_the_box_has_an_angle_and_finite_slopes() -> None:
