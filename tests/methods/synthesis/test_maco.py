@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ambench import registry
-from ambench.core import Concepts, InputError, Model, Portraits, Randomness
+from ambench.core import Concepts, InputError, Model, Portraits, Randomness, Skipped
 
 phases_module = importlib.import_module("ambench.methods.synthesis._phases")
 Crops = importlib.import_module("ambench.methods.synthesis._crops").Crops
@@ -125,5 +125,5 @@ def test_series_are_refused() -> None:
     network = torch.nn.Sequential(torch.nn.Conv1d(1, 2, 3), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten())
     model = Model("series", "none", network.eval(), {}, {}, "", (1, 20))
     nothing = Concepts(("a",), torch.empty(0, 1, 20), torch.empty(0, 1, dtype=torch.bool))
-    with pytest.raises(InputError, match="draws pictures"):
+    with pytest.raises(Skipped, match="draws pictures"):
         make("steps=2", model, [0], nothing)
