@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import peers
 import torch
 from side_by_side import Ratio, operations, processor_seconds, report
+from torch import Tensor
 
 from ambench import answer as answers
 from ambench import cost, features, judge, registry, workbench
@@ -72,12 +73,11 @@ def trial(model: str, method: str = "gradcam", images: int = IMAGES) -> Trial[An
     return replace(given, lasting=None)
 
 
-def fresh(given: Trial[Any]) -> Trial[Any]:
-    return replace(given, shared={})
-
-
-def score(spec: str, given: Trial[Any]) -> None:
-    registry.load("metrics", spec).score(fresh(given))
+def score(specs: Sequence[str], given: Trial[Any]) -> None:
+    """Score by some metrics that share what they can, as in a cell, and find nothing done before."""
+    given = replace(given, shared={})
+    for spec in specs:
+        registry.load("metrics", spec).score(given)
 
 
 # ------------------------------------------------------------------------------------------------ Quantus
@@ -94,7 +94,7 @@ def beside_quantus(given: Trial[Any], repeats: int) -> list[Ratio]:
     ratios = []
     for what, ours, theirs in (("draws", DRAWS, DRAWS), ("changed images", patches, 1)):
         works: dict[str, Callable[[], object]] = {
-            "ours": lambda draws=ours: score(f"infidelity:draws={draws}", one),  # type: ignore[misc]
+            "ours": lambda draws=ours: score([f"infidelity:draws={draws}"], one),  # type: ignore[misc]
             "theirs": by_quantus(one, theirs),
         }
         done, seconds = operations(works), processor_seconds(works, min(repeats, 2))
@@ -121,16 +121,16 @@ def by_quantus(given: Trial[Any], draws: int) -> Callable[[], object]:
 
 
 def beside_forwards(given: Trial[Any], repeats: int) -> list[Ratio]:
-    """Each metric over a bare pass of as many images as it puts through the network."""
+    """Each metric over a bare pass of the images that it puts through the network."""
     ratios = []
-    for name, most in (("insertion", 1.1), ("deletion", 1.1), ("infidelity", 1.3), ("road", 8.0)):
-        sizes = batches(given, name)
+    for names, most in ((("insertion", "deletion"), 1.1), (("infidelity",), 1.3), (("road",), 8.0)):
+        passed = batches(given, names)
         works: dict[str, Callable[[], object]] = {
-            "ours": lambda name=name: score(name, given),  # type: ignore[misc]
-            "theirs": lambda sizes=sizes: passes(given, sizes),  # type: ignore[misc]
+            "ours": lambda names=names: score(names, given),  # type: ignore[misc]
+            "theirs": lambda passed=passed: [features.logits(given.model, some) for some in passed],  # type: ignore[misc]
         }
         done, seconds = operations(works), processor_seconds(works, repeats)
-        title = f"{name}, {IMAGES} images x 4 concepts, over its forwards"
+        title = f"{' and '.join(names)}, {IMAGES} images x 4 concepts, over their forwards"
         ratios += [
             Ratio(f"{title}: GFLOP", done["ours"], done["theirs"], 1.02, "at most"),
             Ratio(f"{title}: CPU s", seconds["ours"], seconds["theirs"], most, "at most"),
@@ -138,18 +138,13 @@ def beside_forwards(given: Trial[Any], repeats: int) -> list[Ratio]:
     return ratios
 
 
-def batches(given: Trial[Any], spec: str) -> list[int]:
-    """Return how many images each forward of a metric has."""
-    sizes: list[int] = []
-    hook = given.model.network.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
-    score(spec, given)
+def batches(given: Trial[Any], specs: Sequence[str]) -> list[Tensor]:
+    """Return the images of each forward of some metrics."""
+    passed: list[Tensor] = []
+    hook = given.model.network.register_forward_hook(lambda module, inputs, output: passed.append(inputs[0].clone()))
+    score(specs, given)
     hook.remove()
-    return sizes
-
-
-def passes(given: Trial[Any], sizes: list[int]) -> None:
-    for size in sizes:
-        features.logits(given.model, given.case.images[:1].expand(size, -1, -1, -1).contiguous())
+    return passed
 
 
 # ------------------------------------------------------------------------------------------------ memory
@@ -175,10 +170,10 @@ def in_a_fresh_process(spec: str) -> float:
 def peak_mib(spec: str) -> float:
     """Return how far memory rises while 48 images x 4 concepts are scored."""
     name = spec.partition(":")[0]
-    score(f"{name}:{GROWTH[name][0]}", trial("cnn", images=2))  # libraries are in memory before the start is noted
+    score([f"{name}:{GROWTH[name][0]}"], trial("cnn", images=2))  # libraries are in memory before the start is noted
     given = trial("cnn", images=48)
     with cost.peak_memory(torch.device("cpu")) as found:
-        score(spec, given)
+        score([spec], given)
     return found.rss_mib
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from ambench.core import Heatmaps, InputError, Trial, Values
 
 from ._asking import Ask, Sure, refuse_chunk, streamed
+from ._inputs import mixed
 from ._order import constant, hottest_first, maps_of
 
 
@@ -73,13 +74,13 @@ class Curve(Sure):
         ends, targets = self.ends(trial, ask), trial.case.targets
         rows, columns = asked.nonzero(as_tuple=True)  # [R] each
         order = hottest_first(trial, asked)
-        counts = self._counts(order.keys.shape[1])[1:-1].to(targets.device)  # of pixels changed
-        extent, inner = ends.start.shape[2:], len(counts)
+        counts = self._counts(order.keys.shape[1])[1:-1].tolist()  # of pixels changed
+        reached, extent, inner = order.steps(counts), ends.start.shape[2:], len(counts)
 
         def change(some: Tensor) -> Tensor:
             pair, step = some // inner, some % inner
-            changed = order.first(pair, counts[step]).view(len(some), 1, *extent)
-            return torch.where(changed, _rows(ends.stop, rows[pair]), _rows(ends.start, rows[pair]))
+            changed = (reached.index_select(0, pair) <= step[:, None]).view(len(some), 1, *extent)
+            return mixed(changed, _rows(ends.stop, rows[pair]), _rows(ends.start, rows[pair]))
 
         concepts = targets[rows, columns]  # [R]
         between = streamed(ask, change, concepts.repeat_interleave(inner), self.chunk).view(len(rows), inner)
@@ -98,4 +99,4 @@ class Curve(Sure):
 
 def _rows(values: Tensor, rows: Tensor) -> Tensor:
     """Return some rows of values [B, …], or the one that stands for all [1, …]."""
-    return values[rows] if len(values) > 1 else values.expand(len(rows), *values.shape[1:])
+    return values.index_select(0, rows) if len(values) > 1 else values.expand(len(rows), *values.shape[1:])

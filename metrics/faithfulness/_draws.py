@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ambench.core import Randomness
 
+from ._inputs import mixed
+
 Kind = Literal["boxes", "columns", "noise"]
 SIDES = (1 / 8, 1 / 2)  # shortest and longest side of a box, as a share of the image's; or share of the columns
 DEVIATION = 0.1  # of noise
@@ -33,7 +35,7 @@ def changed(kind: Kind, images: Tensor, draws: Tensor, nothing: Tensor) -> Tenso
     What is drawn takes the values of `nothing` [1, C, *extent], but noise is subtracted.
     """
     draws = draws.unsqueeze(1).to(images)
-    return images - draws if kind == "noise" else torch.where(draws > 0, nothing, images)
+    return images - draws if kind == "noise" else mixed(draws, nothing, images)
 
 
 def _columns(numbers: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from ._inputs import mixed
+
 TOGETHER = 1 << 15  # pixels of all images solved at a time: their vectors stay in a processor's cache
 PATIENCE = 4  # iterations after which it is asked who has converged
 SMALLEST = 1e-38
@@ -40,9 +42,9 @@ def _fill(images: Tensor, holes: Tensor, fill: Tensor) -> Tensor:
     """Return images whose holes have the mean colour of the rest, or `fill` [C] where there is no rest."""
     axes = tuple(range(2, images.ndim))
     left = (~holes).sum(axes, keepdim=True)  # [N, 1, …]
-    mean = images.masked_fill(holes, 0).sum(axes, keepdim=True) / left.clamp_min(1)
+    mean = (images * ~holes).sum(axes, keepdim=True) / left.clamp_min(1)
     colour = fill.to(images).view(1, -1, *[1] * len(axes))
-    return torch.where(holes, torch.where(left > 0, mean, colour), images)
+    return mixed(holes, torch.where(left > 0, mean, colour), images)
 
 
 def _solve(start: Tensor, hole: Tensor, tolerance: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,11 @@ from ambench.finite import refuse_broken
 
 def maps_of(trial: Trial[Heatmaps]) -> Tensor:
     """Return the maps as rows of places [B, T, P]; Skipped where there is but one, InputError for NaN and infinity."""
+    found: Tensor = trial.share("maps in rows", lambda: _maps(trial))
+    return found
+
+
+def _maps(trial: Trial[Heatmaps]) -> Tensor:
     maps = trial.explanation.values
     refuse_broken(trial, maps, "map")
     count = math.prod(maps.shape[2:])
@@ -36,11 +42,17 @@ class Order:
     keys: Tensor
     rising: Tensor
 
-    def first(self, rows: Tensor, counts: Tensor) -> Tensor:
-        """Return which places are among the first so many [n] of some maps, by their rows [n], as [n, P] bool."""
-        total = self.keys.shape[1]
-        last = self.rising[rows, (total - counts).clamp(0, total - 1)]  # [n]: the key of the last one
-        return (self.keys[rows] >= last[:, None]) & (counts > 0)[:, None]
+    def steps(self, counts: Sequence[int]) -> Tensor:
+        """Return at which step each place is reached [R, P], if the first so many, rising counts, are at each; or none.
+
+        >>> keys = torch.tensor([[5, 9, 7, 1]])
+        >>> Order(keys, keys.sort().values).steps([0, 1, 3]).tolist()  # 3: never
+        [[2, 1, 2, 3]]
+        """
+        step = torch.zeros_like(self.keys, dtype=torch.int16)
+        for count in counts:
+            step += 1 if count == 0 else self.keys < self.rising[:, -count, None]
+        return step
 
 
 def hottest_first(trial: Trial[Heatmaps], asked: Tensor) -> Order:

@@ -77,7 +77,9 @@ class Infidelity(Metric[Heatmaps]):
 
         def change(rows: Tensor) -> Tensor:
             image = rows // self.draws
-            return changed(self.perturbation, images[image], self._drawn(trial, rows.tolist()), blank(trial))
+            return changed(
+                self.perturbation, images.index_select(0, image), self._drawn(trial, rows.tolist()), blank(trial)
+            )
 
         parts, count = [usual.new_empty(0, targets.shape[1])], len(images) * self.draws
         for first in range(0, count, self.chunk):

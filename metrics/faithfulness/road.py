@@ -73,17 +73,18 @@ class Road(Sure):
         case = trial.case
         rows, columns = asked.nonzero(as_tuple=True)  # [R] each
         orders = hottest_first(trial, asked), coldest_first(trial, asked)
-        total = orders[0].keys.shape[1]
-        counts = torch.tensor([round(share * total) for share in self.shares], device=case.targets.device)
+        counts = [round(share * orders[0].keys.shape[1]) for share in sorted(self.shares)]
+        reached = torch.stack([order.steps(counts) for order in orders])  # [2, R, P]
         drawn = Randomness(("faithfulness", "road"), case.ids).normal(*case.images.shape[1:]).to(case.images)
 
         def change(some: Tensor) -> Tensor:
             pair, rest = some // (2 * len(counts)), some % (2 * len(counts))
-            hot, cold = (order.first(pair, counts[rest % len(counts)]) for order in orders)
-            removed = torch.where((rest < len(counts))[:, None], hot, cold).view(len(some), *case.images.shape[2:])
-            image = rows[pair]
-            made = imputed(case.images[image], removed, trial.concepts.mean, self.tolerance * span(trial))
-            return torch.where(removed.unsqueeze(1), made + self.noise * span(trial) * drawn[image], made)
+            removed = reached[rest // len(counts), pair] <= (rest % len(counts))[:, None]
+            removed, image = removed.view(len(some), *case.images.shape[2:]), rows[pair]
+            images = case.images.index_select(0, image)
+            made = imputed(images, removed, trial.concepts.mean, self.tolerance * span(trial))
+            gone = removed.unsqueeze(1).to(made)
+            return made.addcmul(drawn.index_select(0, image), gone, value=self.noise * span(trial))
 
         concepts = case.targets[rows, columns].repeat_interleave(2 * len(counts))
         return streamed(ask, change, concepts, self.chunk).view(len(rows), 2, len(counts))
