@@ -88,9 +88,9 @@ def ranked(maps: Tensor, ties: Tensor) -> Tensor:
     >>> ranked(torch.tensor([[0.5, -0.0, 0.0, -9.0]]), torch.tensor([[1, 3, 2, 0]])).argsort().tolist()
     [[3, 2, 1, 0]]
     """
-    bits = maps.float().contiguous().view(torch.int32).long()  # in the order of the values where these are positive
-    order = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits)
-    return order * 2**32 + ties
+    bits = (maps.float() + 0.0).view(torch.int32)  # zero has one sign; positive values are in the order of their bits
+    order = bits.bitwise_xor_(bits >> 31 & 0x7FFFFFFF)  # negative ones in the reverse of it
+    return order.long().mul_(2**32).add_(ties)
 
 
 def _sorted(keys: Tensor) -> Tensor:

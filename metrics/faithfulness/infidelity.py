@@ -76,10 +76,8 @@ class Infidelity(Metric[Heatmaps]):
         usual = of_each(lambda some: logits(trial, some), images, self.chunk).gather(1, targets)
 
         def change(rows: Tensor) -> Tensor:
-            image = rows // self.draws
-            return changed(
-                self.perturbation, images.index_select(0, image), self._drawn(trial, rows.tolist()), blank(trial)
-            )
+            some = images.index_select(0, rows // self.draws)
+            return changed(self.perturbation, some, self._drawn(trial, rows.tolist()), blank(trial))
 
         parts, count = [usual.new_empty(0, targets.shape[1])], len(images) * self.draws
         for first in range(0, count, self.chunk):
