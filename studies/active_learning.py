@@ -43,7 +43,7 @@ class Plan:
     pool: int = 8_000
     rounds: int = 5
     share: float = 0.1
-    images: int = 40_000
+    images: int = 100_000
     rate: float = 4e-3
     batch: int = 64
     test: int = 2_048
