@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -12,21 +10,10 @@ import torch
 import ambench
 from ambench import features, models, registry, workbench
 from ambench.core import Model, Portraits, Randomness
+from real import layouts
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]  # one network at a time
 ZEBRA, HEN = 340, 8
-
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-layouts = _beside("layouts")
 
 
 def portrait(model: Model, spec: str, units: list[int], root: Path) -> Portraits:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -12,21 +10,10 @@ import pytest
 import ambench
 from ambench import models, registry, workbench
 from ambench.core import Directions, Randomness
+from real import layouts
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]  # one network at a time
 CLASSES = ("Road", "Sky", "Tree", "Building")
-
-
-def _beside(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-layouts = _beside("layouts")
 
 
 @pytest.mark.parametrize(("layer", "other"), [("features.12", 0.955), ("features.9", 0.94)])
