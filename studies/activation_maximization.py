@@ -16,19 +16,27 @@ from pathlib import Path
 import pandas as pd
 from pages import DOCS, interval, show, verdict
 
+from ambench import registry
 from ambench.results import Results
 
 PAGE = DOCS / "activation_maximization.md"
 
 CLASSES, TEXTURES, CONCEPTS = "cue_conflict:ask=shape", "cue_conflict:ask=texture", "shapes:fit=300"
-PLAIN = "actmax:steps=128,restarts=2"
-STILL = f"{PLAIN},jitter=0.0,zoom=0.0,rotation_degrees=0.0"
-PROBABLE = "actmax:objective=probability,steps=128,restarts=2"
-PIXEL = f"{PLAIN},parametrisation=pixel"
-LATENT = "actmax_latent:steps=128,restarts=2,rate=0.05"
-JOINT = "actmax_joint:steps=128,restarts=2"
-MACO = "maco:steps=128,restarts=2,crops=4"
-NATURAL = "dataset_examples:examples=2"
+
+
+def spelt(method: str) -> str:
+    """Return a method as the rows of a run spell it: settings in order, defaults left out."""
+    return registry.spec_of(registry.load("methods", method))
+
+
+PLAIN = spelt("actmax:steps=128,restarts=2")
+STILL = spelt("actmax:steps=128,jitter=0,zoom=0,rotation_degrees=0,restarts=2")
+PROBABLE = spelt("actmax:steps=128,objective=probability,restarts=2")
+PIXEL = spelt("actmax:steps=128,parametrisation=pixel,restarts=2")
+LATENT = spelt("actmax_latent:steps=128,restarts=2")
+JOINT = spelt("actmax_joint:steps=128,restarts=2")
+MACO = spelt("maco:steps=128,crops=4,restarts=2")
+NATURAL = spelt("dataset_examples:examples=2")
 
 
 @dataclass(frozen=True)

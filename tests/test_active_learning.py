@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
+import active_learning as study
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
 
-from ambench import registry
 from ambench.core import InputError
 from ambench.zoo.recipe import drawn_examples
 
-study = registry.module_at(str(Path(__file__).parents[1] / "studies" / "active_learning.py"))
 SMALL = study.Plan(pool=160, rounds=3, share=0.25, images=64, batch=32, test=64)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import gradient_free as study
 import numpy as np
 import pytest
 
@@ -15,16 +15,7 @@ from ambench.suite import Suite
 STUDIES = Path(__file__).parents[1] / "studies"
 
 
-@pytest.fixture(scope="module")
-def study():
-    sys.path.insert(0, str(STUDIES))  # as it is when the script is run
-    try:
-        return registry.module_at(str(STUDIES / "gradient_free.py"))
-    finally:
-        sys.path.remove(str(STUDIES))
-
-
-def search(study, curve, name="random", unit="ring", seed=0, seconds=0.0, network_seconds=0.001):
+def search(curve, name="random", unit="ring", seed=0, seconds=0.0, network_seconds=0.001):
     return study.Search("cnn", "fourier", name, unit, seed, np.array(curve, dtype=float), seconds, network_seconds)
 
 
@@ -43,42 +34,40 @@ def test_the_suite_asks_for_eight_units_five_seeds_and_one_budget():
     assert {method.search for method in methods} == {"random", "cma", "protes"}
 
 
-def test_a_curve_knows_when_it_beat_natural_images_and_its_area(study):
-    assert search(study, steps(1.5)).needed == 501
-    assert search(study, steps(1.0)).needed == np.inf
-    assert search(study, steps(2.0)).at(500) == 1
+def test_a_curve_knows_when_it_beat_natural_images_and_its_area():
+    assert search(steps(1.5)).needed == 501
+    assert search(steps(1.0)).needed == np.inf
+    assert search(steps(2.0)).at(500) == 1
     share = np.log(1000 / 501) / np.log(10)  # of the logarithm from 100 to 1000, with the whole height
-    assert search(study, steps(2.0)).area == pytest.approx(1 + share)
+    assert search(steps(2.0)).area == pytest.approx(1 + share)
 
 
-def test_unit_means_are_over_seeds(study):
-    some = [search(study, steps(height), seed=seed, unit=unit) for unit in "ab" for seed, height in enumerate((1, 3))]
+def test_unit_means_are_over_seeds():
+    some = [search(steps(height), seed=seed, unit=unit) for unit in "ab" for seed, height in enumerate((1, 3))]
     assert study.by_unit(some, 1000) == {("cnn", "a"): 2, ("cnn", "b"): 2}
     assert study.by_unit(some, 500) == {("cnn", "a"): 1, ("cnn", "b"): 1}
 
 
-def test_the_slower_search_is_read_when_the_quicker_one_is_done(study):
+def test_the_slower_search_is_read_when_the_quicker_one_is_done():
     """At 1 ms an evaluation of the network, 2 ms of thinking make a search three times slower."""
-    quick = [search(study, steps(2.0), unit=unit) for unit in "ab"]
-    slow = [search(study, np.arange(1, 1001), "protes", unit, seconds=2.0) for unit in "ab"]
+    quick = [search(steps(2.0), unit=unit) for unit in "ab"]
+    slow = [search(np.arange(1, 1001), "protes", unit, seconds=2.0) for unit in "ab"]
     mine, theirs = study.at_equal_seconds(quick, slow)
     assert mine == {("cnn", "a"): 2, ("cnn", "b"): 2}
     assert theirs == {("cnn", "a"): 333, ("cnn", "b"): 333}
     assert study.at_equal_seconds(slow, quick) == (theirs, mine)
 
 
-def test_differences_are_paired_by_unit(study):
+def test_differences_are_paired_by_unit():
     units = {"a": 1.0, "b": 2.0, "c": 4.0}
-    found = [search(study, steps(height), unit=unit) for unit, height in units.items()]
-    found += [search(study, steps(height + 0.5), "cma", unit) for unit, height in units.items()]
+    found = [search(steps(height), unit=unit) for unit, height in units.items()]
+    found += [search(steps(height + 0.5), "cma", unit) for unit, height in units.items()]
     row = list(study.differences(found))[2]
     assert row.startswith("| fourier | cma - random | +0.500 [+0.500, +0.500], n 3 | above 0 | +0.500")
 
 
-def test_every_search_is_a_row_and_every_space_a_picture(study, tmp_path):
-    found = [
-        search(study, steps(height), name) for name, height in (("random", 0.5), ("cma", 2.0), ("protes, 2 points", 1))
-    ]
+def test_every_search_is_a_row_and_every_space_a_picture(tmp_path):
+    found = [search(steps(height), name) for name, height in (("random", 0.5), ("cma", 2.0), ("protes, 2 points", 1))]
     for table in study.TABLES.values():
         assert sum("fourier" in row for row in table(found)) == 3
     assert "| 0.50 (ring) |" in list(study.progress(found))[2]

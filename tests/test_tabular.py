@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tabular as study
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,7 +18,6 @@ from ambench import registry
 from ambench.core import Case, Concepts, Dataset, Truth
 
 ROOT = Path(__file__).parents[1]
-study = registry.module_at(str(ROOT / "studies" / "tabular.py"))
 
 
 @dataclass(frozen=True)

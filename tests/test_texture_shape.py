@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import texture_shape as study
 
 import ambench
-from ambench import registry
 from ambench.suite import Suite
 
 STUDIES = Path(__file__).parents[1] / "studies"
-
-
-@pytest.fixture(scope="module")
-def study() -> Any:
-    sys.path.insert(0, str(STUDIES))
-    yield registry.module_at(str(STUDIES / "texture_shape.py"))
-    sys.path.remove(str(STUDIES))
 
 
 def places(level: float, seed: int, n: int = 40) -> pd.DataFrame:
@@ -40,7 +32,7 @@ def networks(levels: dict[str, list[float]]) -> pd.DataFrame:
 
 
 class TestComparison:
-    def test_twins_are_all_pairs_and_the_band_all_pairs_of_a_cue_in_both_orders(self, study: Any) -> None:
+    def test_twins_are_all_pairs_and_the_band_all_pairs_of_a_cue_in_both_orders(self) -> None:
         found = study.comparison(networks({"shape": [0.5] * 3, "texture": [0.5] * 2}))
         assert len(found.twins) == 6
         assert len(found.alike) == 2 * (3 + 1)
@@ -55,17 +47,15 @@ class TestComparison:
             ([0.9, 0.9], [0.1], "too few networks"),
         ],
     )
-    def test_the_verdict_asks_every_pair_of_twins(
-        self, study: Any, shape: list[float], texture: list[float], verdict: str
-    ) -> None:
+    def test_the_verdict_asks_every_pair_of_twins(self, shape: list[float], texture: list[float], verdict: str) -> None:
         assert study.comparison(networks({"shape": shape, "texture": texture})).verdict == verdict
 
-    def test_z_is_the_distance_from_the_band_in_its_deviations(self, study: Any) -> None:
+    def test_z_is_the_distance_from_the_band_in_its_deviations(self) -> None:
         found = study.Comparison([0.9, 0.7], [0.4, 0.6, 0.3, 0.7, 0.5, 0.5])
         assert found.z == pytest.approx((0.8 - 0.5) / np.std([0.4, 0.6, 0.3, 0.7, 0.5, 0.5]))
         assert study.Comparison([0.9], [0.5, 0.5]).z is None
 
-    def test_only_places_that_both_have_are_compared(self, study: Any) -> None:
+    def test_only_places_that_both_have_are_compared(self) -> None:
         one, other = pd.Series([1.0, 2.0], ["a", "b"]), pd.Series([0.0, 5.0], ["a", "c"])
         assert study.exceeds(one, other) == 1.0
 
@@ -79,7 +69,7 @@ def results() -> Any:
     return ambench.evaluate(["cnn", "cnn-texture"], ["prediction", "saliency"], asked, metrics, jobs=0)
 
 
-def test_the_views_numbers_are_the_metrics(study: Any, results: Any) -> None:
+def test_the_views_numbers_are_the_metrics(results: Any) -> None:
     found = study.evidence(study.rows_of(results))
     for target in ("own", "other"):
         (value,) = study.comparison(found[found.target == target]).twins
@@ -95,7 +85,7 @@ def test_the_views_numbers_are_the_metrics(study: Any, results: Any) -> None:
         assert 0.9 < value <= 1
 
 
-def test_the_tables_can_be_written(study: Any, results: Any) -> None:
+def test_the_tables_can_be_written(results: Any) -> None:
     frame = study.rows_of(results)
     tables = {name: list(rows(frame)) for name, rows in study.TABLES.items()}
     assert len(tables["answers"]) == 4
@@ -103,7 +93,7 @@ def test_the_tables_can_be_written(study: Any, results: Any) -> None:
     assert all(line.count("|") == tables["levels"][0].count("|") for line in tables["levels"])
 
 
-def test_the_suite_is_one_and_its_page_has_a_place_for_each_table(study: Any) -> None:
+def test_the_suite_is_one_and_its_page_has_a_place_for_each_table() -> None:
     suite = Suite.read(STUDIES / "texture_shape.yaml")
     assert len({model for grid in suite.grids for model in grid.models}) == 12
     page = study.PAGE.read_text(encoding="utf-8")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import sklearn
 import torch
 from sklearn.datasets import load_diabetes
 
-from ambench.core import Case, Concepts, Dataset, Part
 from ambench.datasets.tabular.rows import Rows, chosen
+from ambench.datasets.tabular.tabular import Tabular
 
 
 @dataclass(frozen=True)
-class Diabetes(Dataset):
+class Diabetes(Tabular):
     """Is the progression after a year above the examples' median? Rows [10] of age, sex, body mass and blood values.
 
     The table lies in scikit-learn. `without` leaves columns out. Columns are scaled so that the examples span [0, 1];
@@ -35,32 +33,15 @@ class Diabetes(Dataset):
     calibrate: float = 0.2
 
     def __post_init__(self) -> None:
-        self._rows.parts  # noqa: B018 - refuses settings that are wrong
+        self.rows.parts  # noqa: B018 - refuses settings that are wrong
 
     @property
     def revision(self) -> str:
         """The library's version: the table comes with it."""
         return f"scikit-learn {sklearn.__version__}"
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The one quantity, progression."""
-        return self._rows.names
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the inputs [D]."""
-        return self._rows.columns
-
-    def concepts(self, part: Part) -> Concepts:
-        """Examples of one part."""
-        return self._rows.concepts(part)
-
-    def __iter__(self) -> Iterator[Case]:
-        return self._rows.cases()
-
-    @cached_property
-    def _rows(self) -> Rows:
+    def read(self) -> Rows:
+        """Return the table that comes with scikit-learn."""
         found = load_diabetes(scaled=False)
         columns = tuple(found.feature_names)
         places = chosen((*columns, "progression"), self.without, "progression")

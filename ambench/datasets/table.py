@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
 import torch
 
-from ambench.core import Case, Concepts, Dataset, InputError, Part
+from ambench.core import InputError
 from ambench.datasets.files.digests import content_digest
 from ambench.datasets.tabular.rows import FEW, Rows, chosen
+from ambench.datasets.tabular.tabular import Tabular
 from ambench.datasets.tabular.text import number_in, read_sheet
 
 
 @dataclass(frozen=True)
-class Table(Dataset):
+class Table(Tabular):
     """Rows of comma-separated numbers; one column, `asked` (None: the last), is what the others are to tell.
 
     It holds classes if it has no more than ten different values or is no number; all are asked of every row, called
@@ -46,32 +45,15 @@ class Table(Dataset):
     def __post_init__(self) -> None:
         if not self.path:
             raise InputError("a table needs a path: table:PATH")
-        self._rows.parts  # noqa: B018 - refuses files and settings that are wrong
+        self.rows.parts  # noqa: B018 - refuses files and settings that are wrong
 
     @property
     def revision(self) -> str:
         """Digest of the file's bytes, 16 hex digits."""
         return content_digest(Path(self.path))[:16]
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The classes, sorted, or the name of the quantity."""
-        return self._rows.names
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the inputs [D]."""
-        return self._rows.columns
-
-    def concepts(self, part: Part) -> Concepts:
-        """Examples of one part."""
-        return self._rows.concepts(part)
-
-    def __iter__(self) -> Iterator[Case]:
-        return self._rows.cases()
-
-    @cached_property
-    def _rows(self) -> Rows:
+    def read(self) -> Rows:
+        """Return the file's rows."""
         sheet = read_sheet(Path(self.path))
         asked = sheet.columns[-1] if self.asked is None else self.asked
         places = chosen(sheet.columns, self.without, asked)

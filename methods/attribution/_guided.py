@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ambench import features
-from ambench.core import Model, Skipped
+from ambench import explanations, features
+from ambench.core import Heatmaps, Model, Skipped
+
+from ._maps import summed, where_known
 
 Rule = Literal["guided", "deconvnet"]
 
@@ -111,6 +113,16 @@ class _ReLU(torch.autograd.Function):
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
         (passing,) = ctx.saved_tensors
         return slope.clamp_min(0) * passing, None, None, None
+
+
+def rectified_maps(model: Model, images: Tensor, targets: Tensor, rule: Rule, allow_smooth: bool) -> Heatmaps:
+    """Return the rectified derivatives summed over channels [B, T, *extent], their top 5 % as scores.
+
+    Raises Skipped as `rectified_gradients` does.
+    """
+    logits, slopes = rectified_gradients(model, images, targets, rule, allow_smooth)
+    maps = where_known(summed(slopes), logits, targets)
+    return Heatmaps(explanations.top_share(maps), maps.float())
 
 
 def rectified_gradients(

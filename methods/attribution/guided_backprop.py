@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ambench import explanations
 from ambench.core import AttributionMethod, Concepts, Heatmaps, Model, Randomness
 
-from ._guided import rectified_gradients
-from ._maps import summed, where_known
+from ._guided import rectified_maps
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,4 @@ class GuidedBackprop(AttributionMethod):
 
         Raises Skipped for a network without a ReLU, or with an activation that has no such rule, such as GELU.
         """
-        logits, slopes = rectified_gradients(model, images, targets, "guided", self.allow_smooth)
-        maps = where_known(summed(slopes), logits, targets)
-        return Heatmaps(explanations.top_share(maps), maps.float())
+        return rectified_maps(model, images, targets, "guided", self.allow_smooth)

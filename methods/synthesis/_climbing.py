@@ -58,13 +58,16 @@ class Climbers:
         starts = [images.start(randomness.generator("portrait", unit, restart)) for unit, restart in keys]
         return torch.stack(starts).to(self.model.device, precision(self.model))
 
-    def climb(self, starts: Tensor, chunk: int | None, ascent: Callable[[Objective], Ascent]) -> Ascended:
-        """Return where all end; `chunk` portraits climb at a time, those of one unit always together."""
+    def climb(self, starts: Tensor, chunk: int | None, ascent: Callable[[Objective, slice], Ascent]) -> Ascended:
+        """Return where all end; `chunk` portraits climb at a time, those of one unit always together.
+
+        `ascent` is told the objective of those that climb, and which of the P they are.
+        """
         size = len(self.units) if chunk is None else self.restarts * max(1, chunk // self.restarts)
         parts = []
         for first in range(0, len(self.units), size):
             rows = slice(first, first + size)
-            parts.append(ascent(self.objective.select(rows)).climb(starts[rows], self.scale[rows]))
+            parts.append(ascent(self.objective.select(rows), rows).climb(starts[rows], self.scale[rows]))
         return _joined(parts)
 
     def portraits(self, images: Images, ended: Ascended, more: Mapping[str, Tensor] | None = None) -> Portraits:

@@ -69,7 +69,7 @@ class GradientSynthesis(SynthesisMethod):
             ended = climbers.climb(
                 self.starts(scene, climbers, images),
                 self.chunk,
-                lambda objective: self.ascent(scene, images, reader, objective),
+                lambda objective, rows: self.ascent(scene, images, reader, objective),
             )
         return climbers.portraits(images, ended, self.details(scene, images, ended))
 

@@ -92,7 +92,7 @@ class Adversarial(SynthesisMethod):
             left = images[~taken] if not taken.all() else images
             picked += [left[place % len(left)] for place in range(self.restarts)]
             excluded += [int(taken.sum())] * self.restarts
-        return torch.stack(picked), torch.tensor(excluded)
+        return torch.stack(picked), torch.tensor(excluded, device=model.device)
 
     def _starts(self, natural: Tensor, climbers: Climbers, randomness: Randomness) -> Tensor:
         """Return where in the unit ball each climb starts [P, *input], to be scaled by the radius."""
@@ -106,18 +106,13 @@ class Adversarial(SynthesisMethod):
     def _climb(
         self, climbers: Climbers, reader: features.Reader, natural: Tensor, starts: Tensor, radius: float
     ) -> Ascended:
-        place = 0
-
-        def ascent(objective: Objective) -> Ascent:
-            nonlocal place
-            centre = natural[place : place + len(objective)]
-            place += len(objective)
+        def ascent(objective: Objective, rows: slice) -> Ascent:
             return Ascent(
                 render=lambda pictures: pictures,
                 move=lambda pictures, step: pictures,
                 respond=Eye(reader, objective),
                 steps=self.steps,
-                update=SignedStep(centre, radius, radius / 4),
+                update=SignedStep(natural[rows], radius, radius / 4),
             )
 
         return climbers.climb((natural + radius * starts).clamp(0, 1), self.chunk, ascent)

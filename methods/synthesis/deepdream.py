@@ -130,14 +130,10 @@ class Deepdream(SynthesisMethod):
 
     def _climb(self, climbers: Climbers, detail: Detail, reader: features.Reader, randomness: Randomness) -> Ascended:
         transforms = Transforms(self.jitter)
-        place = 0
 
-        def ascent(objective: Objective) -> Ascent:
-            nonlocal place
-            part = replace(detail, pictures=detail.pictures[place : place + len(objective)])
-            place += len(objective)
+        def ascent(objective: Objective, rows: slice) -> Ascent:
             return Ascent(
-                render=part.render,
+                render=replace(detail, pictures=detail.pictures[rows]).render,
                 move=lambda pictures, step: transforms(pictures, randomness.generator("transform", step)),
                 respond=Eye(reader, objective),
                 steps=self.steps,

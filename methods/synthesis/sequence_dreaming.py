@@ -92,7 +92,7 @@ class SequenceDreaming(SynthesisMethod):
             ended = climbers.climb(
                 climbers.starts(inputs, randomness),
                 None,
-                lambda objective: self._ascent(inputs, Eye(reader, objective, costs), climbers, randomness),
+                lambda objective, rows: self._ascent(inputs, Eye(reader, objective, costs), climbers, randomness),
             )
         return _portraits(inputs, climbers, ended)
 
