@@ -60,7 +60,8 @@ class GradientSynthesis(SynthesisMethod):
 
         A portrait depends on its unit and restart, not on the other units. InputError: a unit that is not there.
         """
-        model.at(self.layer) if self.layer else None  # refuses a name that is none
+        if self.layer is not None:
+            model.at(self.layer)  # refuses a name that is none
         scene = Scene(model, concepts, contrast(concepts, model), randomness)
         wanted = sought(model, units, concepts, self.objective, self.layer, self.channel)
         climbers = Climbers.of(model, units, wanted, self.scale(scene, wanted.objective), self.restarts)
