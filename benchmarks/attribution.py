@@ -6,13 +6,13 @@ import importlib
 import sys
 from collections.abc import Callable
 
-import peers
 import torch
 from captum.attr import LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
 from side_by_side import Ratio, arguments, operations, processor_seconds, report
 from torch import Tensor
 from torchvision.models import resnet18
 
+import peers
 from ambench import models, registry
 from ambench.core import Concepts, Model, Randomness
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import peers
 import torch
 from side_by_side import Ratio, operations, processor_seconds, report
 from torch import Tensor
 
+import peers
 from ambench import answer as answers
 from ambench import cost, features, judge, registry, workbench
 from ambench.core import Trial
