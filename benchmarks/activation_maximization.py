@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import peers
 import torch
-from side_by_side import Ratio, arguments, operations, processor_seconds, report
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor, nn
 from torchvision.models import resnet18, vit_b_16
 
+import peers
 from ambench import features, models, registry
 from ambench.core import Concepts, Model, Portraits, Randomness
 
@@ -48,12 +48,12 @@ TARGETS = (
 def main() -> int:
     options = arguments(__doc__)
     torch.manual_seed(0)
-    network = resnet18().eval()
+    network = resnet18().eval().to(options.device)
     model = models.wrap(network, "resnet18")
     ratios: list[Ratio] = []
     for target in TARGETS:
         ratios += beside_lucent(model, network, target, options.repeats)
-    ratios += early_in_a_transformer(options.repeats)
+    ratios += early_in_a_transformer(options.repeats, options.device)
     ratios += memory_by_batch()
     ratios += left_behind(model)
     return report(ratios, options.json)
@@ -74,11 +74,11 @@ def beside_lucent(model: Model, network: nn.Module, target: Target, repeats: int
     ours, time = done["ambench"], seconds["ambench"]
     return [
         Ratio(f"{name}: GFLOP, lucent", ours, done["lucent"], 1.8),
-        Ratio(f"{name}: CPU s, lucent", time, seconds["lucent"], target.least),
+        Ratio(f"{name}: s, lucent", time, seconds["lucent"], target.least),
         Ratio(f"{name}: GFLOP, lucent at 224 pixels", ours, done["lucent, 224 pixels"], 1.45),
-        Ratio(f"{name}: CPU s, lucent at 224 pixels", time, seconds["lucent, 224 pixels"], 1.3),
+        Ratio(f"{name}: s, lucent at 224 pixels", time, seconds["lucent, 224 pixels"], 1.3),
         Ratio(f"{name}: GFLOP, bare minimum", ours, done["bare"], 1.02, "at most"),
-        Ratio(f"{name}: CPU s, bare minimum", time, seconds["bare"], 1.15, "at most"),
+        Ratio(f"{name}: s, bare minimum", time, seconds["bare"], 1.15, "at most"),
     ]
 
 
@@ -93,7 +93,7 @@ def per_unit_step(
     def share(figures: Mapping[str, float]) -> dict[str, float]:
         return {name: (figures[f"{name} {many}"] - figures[f"{name} {few}"]) / count for name in ways}
 
-    return share(operations(works)), share(processor_seconds(works, repeats))
+    return share(operations(works)), share(least_seconds(works, repeats))
 
 
 def by_ambench(model: Model, steps: int, layer: str | None = None, count: int = len(UNITS)) -> Portraits:
@@ -128,7 +128,7 @@ def by_lucent(network: nn.Module, steps: int, layer: str, resized: int | None = 
 
 def bare(model: Model, steps: int, layer: str | None) -> None:
     """What no implementation can do without: the forward as far as needed, and the gradient of the pixels."""
-    images = torch.rand(len(UNITS), *model.input_shape)
+    images = torch.rand(len(UNITS), *model.input_shape, device=model.device)
     with features.Reader(model, layer) as reader:
         reader(images)  # from the second forward on it ends at the layer
         for _ in range(steps):
@@ -145,9 +145,9 @@ def objective(read: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------------------ stopped early
 
 
-def early_in_a_transformer(repeats: int) -> list[Ratio]:
+def early_in_a_transformer(repeats: int, device: str) -> list[Ratio]:
     """Channels of the second of twelve blocks: ended there, and beside it with the whole forward run each time."""
-    model = models.wrap(vit_b_16().eval(), "vit_b_16")
+    model = models.wrap(vit_b_16().eval().to(device), "vit_b_16")
     layer = "encoder.layers.encoder_layer_1"
     ways: dict[str, Callable[[int], object]] = {
         "ambench": lambda steps: by_ambench(model, steps, layer),
@@ -157,12 +157,12 @@ def early_in_a_transformer(repeats: int) -> list[Ratio]:
     name = "ViT-B/16, block 2 of 12, one step of one unit"
     return [
         Ratio(f"{name}: GFLOP, whole forward", done["ambench"], done["whole"], 2),
-        Ratio(f"{name}: CPU s, whole forward", seconds["ambench"], seconds["whole"], 2),
+        Ratio(f"{name}: s, whole forward", seconds["ambench"], seconds["whole"], 2),
     ]
 
 
 def to_the_end(model: Model, steps: int, layer: str) -> None:
-    images = torch.rand(len(UNITS), *model.input_shape)
+    images = torch.rand(len(UNITS), *model.input_shape, device=model.device)
     with features.Reader(model, layer, None) as reader:
         for _ in range(steps):
             leaf = images.clone().requires_grad_()

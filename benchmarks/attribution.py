@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
-from side_by_side import Ratio, arguments, operations, processor_seconds, report
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor
 from torchvision.models import resnet18
 
@@ -35,8 +35,8 @@ NOBODY = Concepts((), torch.zeros(0, 3, 1, 1), torch.zeros(0, 0, dtype=torch.boo
 def main() -> int:
     options = arguments(__doc__)
     torch.manual_seed(0)
-    model = models.wrap(resnet18().eval(), "resnet18")
-    images = torch.rand(IMAGES, *model.input_shape)
+    model = models.wrap(resnet18().eval().to(options.device), "resnet18")
+    images = torch.rand(IMAGES, *model.input_shape).to(options.device)
     ratios = [
         *variants(model, images, options.repeats),
         *targets(model, images, options.repeats),
@@ -48,7 +48,7 @@ def main() -> int:
 
 def explain(spec: str, model: Model, images: Tensor, units: tuple[int, ...]) -> Tensor:
     """Return maps [B, T, H, W] of one of our methods."""
-    asked = torch.tensor(units).expand(len(images), -1)
+    asked = torch.tensor(units, device=images.device).expand(len(images), -1)
     ids = tuple(map(str, range(len(images))))
     answer = registry.load("methods", spec).attribute(model, images, asked, NOBODY, Randomness((0,), ids))
     return answer.values
@@ -62,18 +62,18 @@ def variants(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     together = importlib.import_module("ambench.methods.attribution._cams").together
     specs = [f"{spec}{',' if ':' in spec else ':'}layer={layer}" for layer in LAYERS for spec in VARIANTS]
     methods = [registry.load("methods", spec) for spec in specs]
-    asked = torch.full((len(images), 1), TARGET)
+    asked = torch.full((len(images), 1), TARGET, device=images.device)
     works = {
         "ambench": lambda: together(model, images, asked, methods),
         "pytorch-grad-cam": lambda: by_pytorch_grad_cam(model, images),
         "forward": lambda: forward(model, images),
     }
     check(together(model, images, asked, methods), by_pytorch_grad_cam(model, images))
-    done, seconds = operations(works), processor_seconds(works, repeats)
+    done, seconds = operations(works), least_seconds(works, repeats)
     name = f"{len(VARIANTS)} CAM variants x {len(LAYERS)} layers, {len(images)} images"
     return [
         Ratio(f"{name}: GFLOP, pytorch-grad-cam", done["ambench"], done["pytorch-grad-cam"], 30.0),
-        Ratio(f"{name}: CPU s, pytorch-grad-cam", seconds["ambench"], seconds["pytorch-grad-cam"], 20.0),
+        Ratio(f"{name}: s, pytorch-grad-cam", seconds["ambench"], seconds["pytorch-grad-cam"], 20.0),
         Ratio(f"{name}: GFLOP over one forward", done["ambench"], done["forward"], 1.6, "at most"),
     ]
 
@@ -93,7 +93,7 @@ def check(ours: list, theirs: list[Tensor]) -> None:
     """Raise unless all maps but those of the last variant are the same once they are scaled."""
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         if (number + 1) % len(VARIANTS):
-            maps = one.values[:, 0]
+            maps = one.values[:, 0].cpu()
             low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
             torch.testing.assert_close((maps - low) / (high - low), other, atol=5e-3, rtol=0)
 
@@ -124,10 +124,10 @@ def by_captum(model: Model, images: Tensor, unit: int) -> Tensor:
 
 
 def least(name: str, works: dict[str, Callable[[], object]], repeats: int, flop: float, cpu: float) -> list[Ratio]:
-    done, seconds = operations(works), processor_seconds(works, repeats)
+    done, seconds = operations(works), least_seconds(works, repeats)
     return [
         Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], flop),
-        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], cpu),
+        Ratio(f"{name}: s, captum", seconds["ambench"], seconds["captum"], cpu),
     ]
 
 
@@ -165,10 +165,10 @@ def smooth(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
 
 
 def most(name: str, works: dict[str, Callable[[], object]], repeats: int, flop: float) -> list[Ratio]:
-    done, seconds = operations(works), processor_seconds(works, repeats)
+    done, seconds = operations(works), least_seconds(works, repeats)
     return [
         Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], flop, "at most"),
-        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], 1.1, "at most"),
+        Ratio(f"{name}: s, captum", seconds["ambench"], seconds["captum"], 1.1, "at most"),
     ]
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from side_by_side import Ratio, operations, processor_seconds, report
+from side_by_side import Ratio, least_seconds, operations, report
 from torch import Tensor
 
 import peers
@@ -97,12 +97,12 @@ def beside_quantus(given: Trial[Any], repeats: int) -> list[Ratio]:
             "ours": lambda draws=ours: score([f"infidelity:draws={draws}"], one),  # type: ignore[misc]
             "theirs": by_quantus(one, theirs),
         }
-        done, seconds = operations(works), processor_seconds(works, min(repeats, 2))
+        done, seconds = operations(works), least_seconds(works, min(repeats, 2))
         name = f"infidelity, {IMAGES} images, as many {what} as Quantus"
         least = (40.0, 20.0) if what == "draws" else (0.99, 0.9)
         ratios += [
             Ratio(f"{name}: GFLOP", done["ours"], done["theirs"], least[0]),
-            Ratio(f"{name}: CPU s", seconds["ours"], seconds["theirs"], least[1]),
+            Ratio(f"{name}: s", seconds["ours"], seconds["theirs"], least[1]),
         ]
     return ratios
 
@@ -129,11 +129,11 @@ def beside_forwards(given: Trial[Any], repeats: int) -> list[Ratio]:
             "ours": lambda names=names: score(names, given),  # type: ignore[misc]
             "theirs": lambda passed=passed: [features.logits(given.model, some) for some in passed],  # type: ignore[misc]
         }
-        done, seconds = operations(works), processor_seconds(works, repeats)
+        done, seconds = operations(works), least_seconds(works, repeats)
         title = f"{' and '.join(names)}, {IMAGES} images x 4 concepts, over their forwards"
         ratios += [
             Ratio(f"{title}: GFLOP", done["ours"], done["theirs"], 1.02, "at most"),
-            Ratio(f"{title}: CPU s", seconds["ours"], seconds["theirs"], most, "at most"),
+            Ratio(f"{title}: s", seconds["ours"], seconds["theirs"], most, "at most"),
         ]
     return ratios
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-import peers
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
-from side_by_side import Ratio, arguments, operations, processor_seconds, report
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor
 from torchvision.models import resnet18
 
+import peers
 from ambench import explanations, features, models, registry
 from ambench.core import Model
 
@@ -30,13 +30,13 @@ def main() -> int:
         "pytorch-grad-cam": lambda: by_pytorch_grad_cam(model, images),
     }
     torch.testing.assert_close(by_ambench(model, images), by_captum(model, images), atol=1e-6, rtol=1e-4)
-    done, seconds = operations(works), processor_seconds(works, options.repeats)
+    done, seconds = operations(works), least_seconds(works, options.repeats)
     name = f"gradcam, {len(TARGETS)} targets x {len(LAYERS)} layers, {IMAGES} images"
     ratios = [
         Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], 5.0),
-        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], 3.0),
+        Ratio(f"{name}: s, captum", seconds["ambench"], seconds["captum"], 3.0),
         Ratio(f"{name}: GFLOP, pytorch-grad-cam", done["ambench"], done["pytorch-grad-cam"], 12.0),
-        Ratio(f"{name}: CPU s, pytorch-grad-cam", seconds["ambench"], seconds["pytorch-grad-cam"], 7.0),
+        Ratio(f"{name}: s, pytorch-grad-cam", seconds["ambench"], seconds["pytorch-grad-cam"], 7.0),
     ]
     return report(ratios, options.json)
 

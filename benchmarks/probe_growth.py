@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import torch
-from side_by_side import Ratio, Work, arguments, processor_seconds, report
+from side_by_side import Ratio, Work, arguments, least_seconds, report
 
 from ambench import activations, models, registry
 from ambench.activations import Read
@@ -49,11 +49,11 @@ def main() -> int:
     options = arguments(__doc__)
     model = models.resolve("cnn")
     examples = Shapes(fit=max(setting.images for setting in SETTINGS)).concepts("fit")
-    seconds = [processor_seconds(works(model, examples, setting), options.repeats) for setting in SETTINGS]
+    seconds = [least_seconds(works(model, examples, setting), options.repeats) for setting in SETTINGS]
     if not options.json:
         print(table(seconds))
     ratios = [
-        Ratio(f"{name} over forward, {setting}: CPU s", taken[name], taken["forward"], 1.0, "at most")
+        Ratio(f"{name} over forward, {setting}: s", taken[name], taken["forward"], 1.0, "at most")
         for setting, taken in zip(SETTINGS, seconds, strict=True)
         for name in CLOSED[setting.pooling]
     ]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from captum._utils.gradient import compute_layer_gradients_and_eval
 from captum.concept import TCAV, Concept
-from side_by_side import Ratio, arguments, operations, processor_seconds, report
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -80,8 +80,8 @@ def cavs(width: int, repeats: int) -> list[Ratio]:
         "pattern": lambda: deque((by_pattern(sets) for _ in range(CALLS)), maxlen=0),
         "captum": lambda: by_captum(sets),
     }
-    seconds = processor_seconds(works, repeats)
-    title = f"{len(sets.pairs)} CAVs, {width} features: CPU s"
+    seconds = least_seconds(works, repeats)
+    title = f"{len(sets.pairs)} CAVs, {width} features: s"
     return [
         Ratio(f"{title}, {name}", seconds[name] / CALLS, seconds["captum"], target)
         for name, target in TARGETS[width].items()
@@ -135,11 +135,11 @@ def gradients(repeats: int) -> list[Ratio]:
     works = {"ambench": lambda: at_once(model, images), "captum": lambda: one_by_one(model, images)}
     for ours, theirs in zip(at_once(model, images), one_by_one(model, images), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=0)
-    done, seconds = operations(works), processor_seconds(works, repeats)
+    done, seconds = operations(works), least_seconds(works, repeats)
     name = f"gradients, {len(LAYERS)} layers x {len(CLASSES)} classes, {BATCH} images"
     return [
         Ratio(f"{name}: GFLOP, captum", done["ambench"], done["captum"], 5.0),
-        Ratio(f"{name}: CPU s, captum", seconds["ambench"], seconds["captum"], 2.0),
+        Ratio(f"{name}: s, captum", seconds["ambench"], seconds["captum"], 2.0),
     ]
 
 

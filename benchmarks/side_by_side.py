@@ -1,4 +1,4 @@
-"""Two ways to do the same work, timed in turn in one process on one thread, and printed as ratios."""
+"""Two ways to do the same work, timed in turn in one process on one thread or one GPU, and printed as ratios."""
 
 from __future__ import annotations
 
@@ -48,17 +48,28 @@ class Ratio:
         )
 
 
-def processor_seconds(works: Mapping[str, Work], repeats: int = 5) -> dict[str, float]:
-    """Return the least processor time of each work; they take turns, so that a busy moment hits all of them."""
+def least_seconds(works: Mapping[str, Work], repeats: int = 5) -> dict[str, float]:
+    """Return the least time of each work; they take turns, so that a busy moment hits all of them.
+
+    It is the processor's time, or, once the process works on a GPU, the clock's until that is done.
+    """
     for work in works.values():
         work()  # warm up outside the clock
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for _ in range(repeats):
         for name, work in works.items():
-            start = time.process_time()
+            start = now()
             work()
-            seconds[name].append(time.process_time() - start)
+            seconds[name].append(now() - start)
     return {name: min(taken) for name, taken in seconds.items()}
+
+
+def now() -> float:
+    """Return the time in seconds of the clock that `least_seconds` goes by."""
+    if not torch.cuda.is_initialized():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def operations(works: Mapping[str, Work]) -> dict[str, float]:
@@ -67,10 +78,11 @@ def operations(works: Mapping[str, Work]) -> dict[str, float]:
 
 
 def arguments(description: str | None) -> argparse.Namespace:
-    """Read `--json` and `--repeats`, and keep torch on one thread."""
+    """Read `--json`, `--repeats` and `--device`, and keep torch on one thread."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one object per ratio")
     parser.add_argument("--repeats", type=int, default=5, help="turns of which the fastest counts")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda: of the networks of the two scripts about methods")
     torch.set_num_threads(1)
     return parser.parse_args()
 
@@ -80,5 +92,6 @@ def report(ratios: Sequence[Ratio], as_json: bool) -> int:
     for ratio in ratios:
         print(ratio.as_json() if as_json else ratio)
     if not as_json:
-        print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        card = f", {torch.cuda.get_device_name()}" if torch.cuda.is_initialized() else ""
+        print(f"torch {torch.__version__}, load average {os.getloadavg()[0]:.1f}{card}", file=sys.stderr)
     return 0 if all(ratio.met for ratio in ratios) else 1
