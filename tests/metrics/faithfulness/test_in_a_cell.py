@@ -111,7 +111,9 @@ def test_a_gpu_says_what_a_processor_says(method: str) -> None:
     cells = [Cell("quality", "toy", method, "squares", METRICS, device=device) for device in ("cpu", "cuda")]
     found = []
     for cell in cells:
-        given = replace(GIVEN, models={"toy": replace(network(), network=network().network.to(cell.device))})
+        model = network()
+        model.network.to(cell.device)
+        given = replace(GIVEN, models={"toy": model})
         bench = workbench.load(cell, given)
         found.append({v.spec: v for v in judge.judge(bench, answers.answer(bench, None))})
     for spec in METRICS:
