@@ -55,9 +55,10 @@ class SearchArea(Metric[Portraits]):
         found = curves(trial)
         if found is None:
             return None
-        evaluations = torch.arange(self.first, found.best.shape[1] + 1, dtype=torch.float64, device=found.best.device)
-        if len(evaluations) < 2:
-            raise Skipped(f"{found.best.shape[1]} evaluations are no curve from evaluation {self.first} on")
+        count = found.best.shape[1]
+        if count <= self.first:
+            raise Skipped(f"{count} evaluations are no curve from evaluation {self.first} on")
+        evaluations = torch.arange(self.first, count + 1, dtype=torch.float64, device=found.best.device)
         lasts = evaluations.log().diff()  # how long, in logarithms, each best so far was the best
         heights = found.normalised(found.best[:, self.first - 1 : -1])
         dead = ~trial.explanation.alive

@@ -132,6 +132,7 @@ def test_curves_of_probabilities_are_skipped(name):
         registry.load("metrics", name).score(replace(trial, explanation=replace(trial.explanation, details=details)))
 
 
-def test_a_budget_that_ends_before_the_area_begins_is_skipped():
-    with pytest.raises(Skipped, match="100 evaluations are no curve from evaluation 100 on"):
-        score("search_area", searched(torch.ones(1, 100), [0.0]))
+@pytest.mark.parametrize("count", [1, 44, 98, 99, 100])
+def test_a_budget_that_ends_before_the_area_begins_is_skipped(count):
+    with pytest.raises(Skipped, match=f"{count} evaluations are no curve from evaluation 100 on"):
+        score("search_area", searched(torch.ones(1, count), [0.0]))
