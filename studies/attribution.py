@@ -28,6 +28,7 @@ CONTROLS = ("centre_gaussian", "edges")
 UNTRAINED = "untrained"
 LOCATING = ("pixel_auroc", "energy_inside", "pointing_game")
 DRAWS = 1_000
+DIGITS = 6  # of a mean: variants of Grad-CAM that are one formula on this network differ by rounding
 
 
 def rows_of(results: Results) -> pd.DataFrame:
@@ -109,24 +110,39 @@ def _gap(values: NDArray[np.float64] | None) -> str:
 def agreement(one: pd.DataFrame, other: pd.DataFrame, key: str) -> tuple[float, float, float]:
     """Return the rank correlation of methods' means by two metrics, with its 95 % percentile interval over images.
 
-    Images are drawn anew, the same of both metrics where both have them, and methods are ranked again each time.
+    Images are drawn anew, the same for both metrics where both have them, and methods are ranked again each time.
 
     >>> rising = pd.DataFrame(np.outer(np.ones(9), [1.0, 2.0, 3.0]), columns=["a", "b", "c"])
     >>> agreement(rising, -rising, "example")
     (-1.0, -1.0, -1.0)
     """
     methods = [name for name in one if name in other]
-    names = sorted({*one.index, *other.index})
-    tables = [part.reindex(index=names, columns=methods).to_numpy() for part in (one, other)]
     random = np.random.default_rng(generator("agreement", key).initial_seed())
-    drawn = [_correlation(*(part[rows] for part in tables)) for rows in random.integers(len(names), size=(DRAWS, len(names)))]
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return _correlation(*tables), float(low), float(high)
+    both = one.index.intersection(other.index, sort=False)
+    shared = [part.loc[both, methods].to_numpy() for part in (one, other)]
+    alone = [part.loc[part.index.difference(both, sort=False), methods].to_numpy() for part in (one, other)]
+
+    def drawn() -> float:
+        rows = random.integers(len(both), size=len(both))
+        parts = [
+            (first[rows], rest[random.integers(len(rest), size=len(rest))])
+            for first, rest in zip(shared, alone, strict=True)
+        ]
+        return correlation(*(np.concatenate(part).mean(axis=0) for part in parts))
+
+    low, high = np.quantile([drawn() for _ in range(DRAWS)], [0.025, 0.975])
+    means = (np.concatenate(part).mean(axis=0) for part in zip(shared, alone, strict=True))
+    return correlation(*means), float(low), float(high)
 
 
-def _correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    ranks = [rankdata(np.nanmean(part, axis=0)) for part in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+def correlation(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return the correlation of two rankings; means that differ by rounding alone are equal.
+
+    >>> correlation(np.array([0.1, 0.2, 0.2 + 1e-12]), np.array([1.0, 2.0, 2.0]))
+    1.0
+    """
+    ranks = [rankdata(np.round(part, DIGITS)) for part in (one, other)]
+    return round(float(np.corrcoef(*ranks)[0, 1]), 12)
 
 
 def agreements(frame: pd.DataFrame) -> Iterator[str]:
