@@ -124,10 +124,8 @@ def agreement(one: pd.DataFrame, other: pd.DataFrame, key: str) -> tuple[float, 
 
     def drawn() -> float:
         rows = random.integers(len(both), size=len(both))
-        parts = [
-            (first[rows], rest[random.integers(len(rest), size=len(rest))])
-            for first, rest in zip(shared, alone, strict=True)
-        ]
+        others = [rest[random.integers(len(rest), size=len(rest))] for rest in alone]
+        parts = zip([first[rows] for first in shared], others, strict=True)
         return correlation(*(np.concatenate(part).mean(axis=0) for part in parts))
 
     low, high = np.quantile([drawn() for _ in range(DRAWS)], [0.025, 0.975])
