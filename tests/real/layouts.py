@@ -118,3 +118,10 @@ def _table(root: Path, labels: dict[str, str]) -> Path:
         writer.writerow(["file", "label"])
         writer.writerows(labels.items())
     return root
+
+
+def cars(real: Path, root: Path, named: str) -> Path:
+    """30 street scenes with masks of their cars, under the name of one of ImageNet's classes."""
+    street(real, root, "Car")
+    (root / "masks" / "Car").rename(root / "masks" / named)
+    return root

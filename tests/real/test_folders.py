@@ -115,6 +115,25 @@ def test_masked_street_scenes_score_every_family(real, tmp_path):
     assert found.loc[("random_map", "pixel_auroc"), "value"] == pytest.approx(0.5, abs=0.15)
 
 
+def test_the_table_says_whether_maps_of_cars_beat_the_middle_of_the_picture(real, tmp_path):
+    root = layouts.cars(real, tmp_path, "beach wagon")
+    results = ambench.evaluate(
+        layouts.squeezenet(real),
+        ["gradcam", "centre_gaussian"],
+        f"folder:{root}",
+        ["energy_inside", "pointing_game"],
+        jobs=0,
+    )
+    found = rows(results)
+    assert set(found.n) == {30}
+    assert set(found.loc["gradcam"].floor_control) == {"centre_gaussian"}
+    gaps = found.loc["gradcam"].value - found.loc["centre_gaussian"].value
+    assert gaps["energy_inside"] == pytest.approx(0.097, abs=0.02)
+    assert gaps["pointing_game"] == pytest.approx(-0.267, abs=0.07)  # two photographs on the edge
+    (line,) = [line for line in results.table(width=140).splitlines() if line.startswith("gradcam ")]
+    assert [("†" in cell) for cell in line.split()[1:] if "±" in cell] == [False, True]
+
+
 # ------------------------------------------------------------------------------------------------ concepts
 
 
