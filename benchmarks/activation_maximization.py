@@ -14,13 +14,13 @@ from functools import partial
 
 import numpy as np
 import torch
-from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor, nn
 from torchvision.models import resnet18, vit_b_16
 
 import peers
 from ambench import features, models, registry
 from ambench.core import Concepts, Model, Portraits, Randomness
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 
 UNITS = (1, 2, 3, 4)  # neighbours, so that channels of the same numbers can be asked for by the first
 SIZE = 224

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam, NoiseTunnel, Saliency
-from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor
 from torchvision.models import resnet18
 
 import peers
 from ambench import models, registry
 from ambench.core import Concepts, Model, Randomness
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 
 IMAGES = 4
 LAYERS = ("layer2", "layer3", "layer4")

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from side_by_side import Ratio, least_seconds, operations, report
 from torch import Tensor
 
 import peers
@@ -21,6 +20,7 @@ from ambench import answer as answers
 from ambench import cost, features, judge, registry, workbench
 from ambench.core import Trial
 from ambench.plan import Cell
+from side_by_side import Ratio, least_seconds, operations, report
 
 IMAGES, PATCH = 64, 8  # pixels of a side of Quantus's patches: 64 an image of 64 pixels
 DRAWS = 4  # sweeps over the patches in Quantus, boxes here

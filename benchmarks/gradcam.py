@@ -6,13 +6,13 @@ import sys
 
 import torch
 from captum.attr import LayerAttribution, LayerGradCam
-from side_by_side import Ratio, arguments, least_seconds, operations, report
 from torch import Tensor
 from torchvision.models import resnet18
 
 import peers
 from ambench import explanations, features, models, registry
 from ambench.core import Model
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 
 TARGETS = (1, 207, 281, 340, 404, 817)
 LAYERS = ("layer2", "layer3", "layer4")

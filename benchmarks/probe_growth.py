@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import NamedTuple
 
 import torch
-from side_by_side import Ratio, Work, arguments, least_seconds, report
 
 from ambench import activations, models, registry
 from ambench.activations import Read
 from ambench.core import Concepts, Model, Pooling, Randomness
 from ambench.datasets.shapes import Shapes
+from side_by_side import Ratio, Work, arguments, least_seconds, report
 
 Sample = import_module("ambench.methods.probes._probe").Sample
 

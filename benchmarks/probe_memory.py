@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from side_by_side import Ratio, report
 from torch import Tensor, nn
 
 from ambench import activations, cost, registry
 from ambench.core import Concepts, Layer, Model, ProbeMethod, Randomness
+from side_by_side import Ratio, report
 
 IMAGES, SIDE, CHANNELS = 1200, 20, 300  # a layer has 120,000 numbers an image
 LAYERS, CONCEPTS = (2, 4, 8), (2, 8)

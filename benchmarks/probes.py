@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from captum._utils.gradient import compute_layer_gradients_and_eval
 from captum.concept import TCAV, Concept
-from side_by_side import Ratio, arguments, least_seconds, operations, report
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 from torchvision.models import resnet18
@@ -23,6 +22,7 @@ from torchvision.models import resnet18
 from ambench import features, models
 from ambench.activations import Held
 from ambench.core import Model
+from side_by_side import Ratio, arguments, least_seconds, operations, report
 
 Classifier = import_module("ambench.methods.probes._classifier").Classifier
 Design = import_module("ambench.methods.probes._design").Design

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pages import DOCS, interval, show, verdict
 
 from ambench import registry
 from ambench.results import Results
+from pages import DOCS, interval, show, verdict
 
 PAGE = DOCS / "activation_maximization.md"
 

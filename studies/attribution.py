@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pages import DOCS, half_width, show
 from scipy.stats import rankdata, ttest_1samp
 
 from ambench import registry
 from ambench.core import generator
 from ambench.results import Results
 from ambench.statistics import holm
+from pages import DOCS, half_width, show
 
 PAGE = DOCS / "attribution.md"
 CONTROLS = ("centre_gaussian", "edges")

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from pages import DOCS, interval, show, verdict
 from scipy.stats import kendalltau
 
 from ambench import registry
 from ambench.results import Results
+from pages import DOCS, interval, show, verdict
 
 PAGE = DOCS / "concept_alignment.md"
 

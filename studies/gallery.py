@@ -15,11 +15,11 @@ from pathlib import Path
 import matplotlib
 import matplotlib.pyplot as plt
 import torch
-from activation_maximization import CLASSES, short
 from PIL import Image
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
+from activation_maximization import CLASSES, short
 from ambench import models, registry
 from ambench.core import Concepts, Model, Portraits, Randomness
 from ambench.results import Results

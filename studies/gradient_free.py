@@ -19,12 +19,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
-from pages import DOCS, interval, verdict, written
 
 from ambench import explanation_files, features, models, registry
 from ambench.core import Portraits
 from ambench.record import Record
 from ambench.results import Results
+from pages import DOCS, interval, verdict, written
 
 PAGE = DOCS / "gradient_free.md"
 PICTURE = DOCS.parent / "pictures" / "gradient_free.png"

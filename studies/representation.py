@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pages import DOCS, interval, show, verdict
 
 from ambench.results import Results
+from pages import DOCS, interval, show, verdict
 
 PAGE = DOCS / "representation.md"
 CARDS = Path(__file__).parent / "networks" / "active"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pages import DOCS, interval, show
 
 from ambench import registry
 from ambench.results import Results
+from pages import DOCS, interval, show
 
 PAGE = DOCS / "texture_shape.md"
 CUES = ("shape", "texture")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import trials
 from torch import Tensor, nn
 
+import trials
 from ambench.core import Case, Concepts, Heatmaps, Model, Randomness, Trial, Truth
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import activation_maximization as study
 import pytest
 
+import activation_maximization as study
 from ambench.plan import Cell, cells
 from ambench.suite import Suite
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import networks
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+import networks
 from ambench import activations, registry
 from ambench.activations import Activations, Filed, Held, Read, keeping, read
 from ambench.core import Concepts, InputError, Layer, Model, Randomness

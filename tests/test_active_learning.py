@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-import active_learning as study
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
 
+import active_learning as study
 from ambench.core import InputError
 from ambench.zoo.recipe import drawn_examples
 

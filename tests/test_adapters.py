@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import captum.attr
-import networks
 import numpy as np
 import pytest
 import pytorch_grad_cam
@@ -19,6 +18,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 
 import ambench
+import networks
 from ambench import adapters, explanations, registry, toy
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness, Skipped
 from ambench.plan import NOTHING_GIVEN

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import attribution
 import numpy as np
 import pandas as pd
 import pytest
-from pages import DOCS, written
 
+import attribution
 from ambench import registry
 from ambench.evaluation import planned
 from ambench.suite import Suite
+from pages import DOCS, written
 
 STUDIES = Path(__file__).parents[1] / "studies"
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from synthetic import METRICS, PLANS, Plan, cell, cost, manifest, numbers, results
 
 from ambench.compare import compare
 from ambench.core import InputError
 from ambench.results import Results
 from ambench.store import Store
+from synthetic import METRICS, PLANS, Plan, cell, cost, manifest, numbers, results
 
 
 def changed(plans: tuple[Plan, ...], method: str, **change: Any) -> list[Plan]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networks
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import networks
 from ambench import explanations, features
 from ambench.core import Concepts, Directions, InputError, Model, Portraits, Randomness
 from ambench.models import with_probe_units, wrap

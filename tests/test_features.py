@@ -6,7 +6,6 @@ import gc
 from collections.abc import Callable
 from dataclasses import replace
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +13,7 @@ from captum.attr import LayerActivation, LayerGradCam, Saliency
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import networks
 from ambench import features
 from ambench.core import InputError, Layer, Model
 

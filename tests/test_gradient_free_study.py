@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gradient_free as study
 import numpy as np
 import pytest
 
+import gradient_free as study
 from ambench import registry
 from ambench.plan import cells
 from ambench.suite import Suite

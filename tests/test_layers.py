@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from torch import nn
 from torchvision.models import MaxVit, get_model
 
+import networks
 from ambench import features
 from ambench.core import InputError
 from ambench.layers import Tokens, calls_of, find

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from urllib.error import URLError
 
-import networks
 import numpy as np
 import pytest
 import torch
@@ -21,6 +20,7 @@ from torch import nn
 from torchvision.models import get_model, get_model_weights
 from torchvision.transforms.functional import center_crop, to_tensor
 
+import networks
 from ambench import features, zoo
 from ambench.core import Concepts, InputError, Model, Randomness, Skipped
 from ambench.models import resolve, with_probe_units, wrap

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-import quick
 import torch
 
 import ambench
+import quick
 from ambench import registry
 
 pytestmark = pytest.mark.gpu

@@ -7,14 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import feature_maps
 import numpy as np
-import pages
 import pandas as pd
 import pytest
-import representation
 from scipy import stats
 
+import feature_maps
+import pages
+import representation
 from ambench.core import InputError
 from ambench.suite import Suite
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import PLANS, Plan, cell, cost, manifest, numbers, results, store
 
 from ambench.core import InputError
 from ambench.record import ALL, KEYS, Record
 from ambench.results import Results
 from ambench.store import Store
+from synthetic import PLANS, Plan, cell, cost, manifest, numbers, results, store
 
 
 def floors(

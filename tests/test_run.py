@@ -1,8 +1,8 @@
 """One cell becomes rows, whatever happens in it."""
 
 import pytest
-import toys
 
+import toys
 from ambench.plan import Cell
 from ambench.run import run_cell
 

@@ -18,12 +18,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic import PLANS, Plan, cell, manifest, store
 
 from ambench import atomic
 from ambench.core import InputError
 from ambench.record import SCHEMA_VERSION
 from ambench.store import CELL_COLUMNS, CellResult, Store, file_name
+from synthetic import PLANS, Plan, cell, manifest, store
 
 CELLS = [cell(plan) for plan in PLANS[:2]]
 OLD_RUN = Path(__file__).parent / "data" / "run_v1"

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic import PLANS, Plan, cell, cost, manifest, results
 
 from ambench.board import board
 from ambench.core import InputError
@@ -19,6 +18,7 @@ from ambench.record import KEYS
 from ambench.results import Results
 from ambench.store import Store
 from ambench.table import render
+from synthetic import PLANS, Plan, cell, cost, manifest, results
 
 NASTY = "a|b[red]c*d_e`f<g>&h$i%j#k{l}~m\\n^o"
 REASON = "Oops: [bold]x[/bold] | 100 % of $x_1$\nsecond line"

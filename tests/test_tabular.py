@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tabular as study
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 import ambench
+import tabular as study
 from ambench import registry
 from ambench.core import Case, Concepts, Dataset, Truth
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import texture_shape as study
 
 import ambench
+import texture_shape as study
 from ambench.suite import Suite
 
 STUDIES = Path(__file__).parents[1] / "studies"

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import portrayed
 import torch
 from torch import Tensor, nn
 
+import portrayed
 from ambench.core import (
     Case,
     Concepts,

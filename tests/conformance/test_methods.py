@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 
-import networks
 import pytest
-import quick
 import torch
 from torch import Tensor, nn
 
+import networks
+import quick
 from ambench import explanations, registry
 from ambench.core import (
     AttributionMethod,

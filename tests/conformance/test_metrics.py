@@ -10,14 +10,14 @@ from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
-import perturbed
-import portrayed
 import pytest
 import torch
-import trials
 from scipy.stats import hypergeom
 from torch import Tensor
 
+import perturbed
+import portrayed
+import trials
 from ambench import registry
 from ambench.core import (
     Case,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from real import layouts
 from scipy.stats import ttest_1samp
 
 import ambench
+from real import layouts
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]  # one network at a time
 

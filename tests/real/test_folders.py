@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from real import layouts
 
 import ambench
 from ambench import models, registry, workbench
 from ambench.core import Dataset, Model, Randomness
+from real import layouts
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]  # one network at a time
 

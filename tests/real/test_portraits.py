@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from real import layouts
 
 import ambench
 from ambench import features, models, registry, workbench
 from ambench.core import Model, Portraits, Randomness
+from real import layouts
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("real")]  # one network at a time
 ZEBRA, HEN = 340, 8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import numpy as np
 import pytest
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 import ambench
+import networks
 from ambench import explanations, features, registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness, Skipped
 from ambench.layers import Tokens

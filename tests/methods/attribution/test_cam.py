@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.models import densenet121, resnet18, squeezenet1_0
 
 import ambench
+import networks
 from ambench import explanations, features, models, registry
 from ambench.core import Concepts, Heatmaps, InputError, Layer, Model, Randomness, Skipped
 from ambench.grafting import Grafted

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-import networks
 import numpy as np
 import pytest
 import pytorch_grad_cam
@@ -15,6 +14,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import networks
 from ambench import explanations, features, registry
 from ambench.core import Concepts, Directions, Heatmaps, InputError, Layer, Model, Randomness
 from ambench.grafting import Grafted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +9,7 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import networks
 from ambench import explanations, registry
 from ambench.core import Concepts, Heatmaps, InputError, Layer, Model, Randomness
 

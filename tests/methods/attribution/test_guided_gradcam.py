@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from captum.attr import GuidedGradCam
 from torch import Tensor
 
 import ambench
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Model, Randomness, Skipped
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from captum.attr import InputXGradient
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Model, Randomness
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import networks
 import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness
 

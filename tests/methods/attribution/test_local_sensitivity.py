@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness
 

@@ -7,7 +7,6 @@ import importlib
 from collections.abc import Callable
 
 import captum.attr
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +14,7 @@ from captum.attr._utils.lrp_rules import GammaRule
 from torch import Tensor, nn
 from torchvision.models import googlenet, resnet18, vgg11
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness, Skipped
 from ambench.models import resolve, wrap

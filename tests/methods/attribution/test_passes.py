@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Model, Randomness
 

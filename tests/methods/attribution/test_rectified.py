@@ -6,13 +6,13 @@ import importlib
 from collections.abc import Callable
 
 import captum.attr
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models.googlenet import BasicConv2d, googlenet
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Model, Randomness, Skipped
 from ambench.models import wrap

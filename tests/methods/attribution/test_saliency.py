@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import networks
 import pytest
 import torch
 from captum.attr import Saliency
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Model, Randomness
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import math
 
-import networks
 import numpy as np
 import pytest
 import torch
 from scipy.stats import sobol_indices, spearmanr, uniform
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness, Skipped
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, InputError, Predictions, Randomness
 

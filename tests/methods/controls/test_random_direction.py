@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import networks
 import pytest
 import torch
 from torch import nn
 
+import networks
 from ambench import explanations, registry
 from ambench.core import Concepts, Directions, Layer, Model, Randomness
 

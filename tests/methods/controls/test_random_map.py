@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Heatmaps, Randomness
 

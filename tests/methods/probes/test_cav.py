@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
-import networks
 import numpy as np
 import pytest
 import torch
@@ -13,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor, nn
 
+import networks
 from ambench import explanations, registry
 from ambench.core import Concepts, Directions, InputError, Layer, Model, Randomness, Skipped
 

@@ -6,7 +6,6 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.class_weight import compute_sample_weight
 from torch import Tensor, nn
 
+import networks
 from ambench import activations, registry
 from ambench.activations import Held, Read, keeping
 from ambench.core import Concepts, Directions, InputError, Layer, Model, Randomness

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
-import networks
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
+import networks
 from ambench import explanations, registry
 from ambench.activations import Held
 from ambench.core import Concepts, Directions, InputError, Layer, Model, Portraits, Randomness, Skipped

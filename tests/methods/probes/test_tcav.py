@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import networks
 import numpy as np
 import pytest
 import scipy.stats
@@ -18,6 +17,7 @@ from captum.concept import TCAV, Concept
 from captum.concept._utils.classifier import Classifier as CaptumClassifier
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, Directions, InputError, Layer, Model, Randomness, Skipped
 

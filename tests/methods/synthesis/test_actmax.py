@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import pytest
 import torch
 from torch import Tensor, nn
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 

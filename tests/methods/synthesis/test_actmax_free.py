@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import networks
 from ambench import decoders, models, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chi2, kstest
 from sklearn.covariance import LedoitWolf
 
+import networks
 from ambench import features, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 

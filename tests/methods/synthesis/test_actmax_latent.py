@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-import networks
 import pytest
 import torch
 from torch import nn
 
+import networks
 from ambench import decoders, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness, Skipped
 

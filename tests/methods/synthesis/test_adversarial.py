@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import networks
 from ambench import features, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 

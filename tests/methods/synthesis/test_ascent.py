@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-import networks
 import pytest
 import torch
 from torch import Tensor
 
+import networks
 from ambench.core import InputError
 
 module = importlib.import_module("ambench.methods.synthesis._ascent")

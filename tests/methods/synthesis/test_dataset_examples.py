@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ambench
+import networks
 from ambench import features, registry, toy
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness, Skipped
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import pytest
 import torch
 
+import networks
 from ambench import features, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness
 

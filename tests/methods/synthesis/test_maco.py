@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+import networks
 from ambench import registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness, Skipped
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+import networks
 from ambench import features
 from ambench.core import Concepts, Directions, InputError, Model
 from ambench.explanations import strengths

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+import networks
 
 RedirectedReLU = importlib.import_module("ambench.methods.synthesis._redirect").RedirectedReLU
 WAYS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from dataclasses import replace
 
-import networks
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from torch import Tensor, nn
 
+import networks
 from ambench import features, models, registry
 from ambench.core import Concepts, InputError, Model, Portraits, Randomness, Skipped
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-import trials
 from sklearn.metrics import balanced_accuracy_score
 from torch import Tensor
 
+import trials
 from ambench import registry
 from ambench.by_concept import ByConcept
 from ambench.core import Case, Truth, Values, generator

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-import trials
 from torch import Tensor
 
+import trials
 from ambench import registry
 from ambench.core import Case, Directions, Heatmaps, Rival, Skipped, Trial
 

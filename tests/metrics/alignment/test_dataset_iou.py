@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-import trials
 from sklearn.metrics import jaccard_score
 from torch import Tensor
 
+import trials
 from ambench import registry
 from ambench.core import Case, Heatmaps, Ledger, Truth, Values
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-import trials
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score
 from torch import Tensor
 
+import trials
 from ambench import registry
 from ambench.core import InputError, Values, generator
 

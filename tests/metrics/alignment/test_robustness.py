@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import trials
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
+import trials
 from ambench import augmentations, registry
 from ambench.by_concept import ByConcept
 from ambench.core import Case, Concepts, Heatmaps, InputError, Randomness, Scores, Trial, Truth, Values, generator

@@ -7,15 +7,15 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-import networks
 import numpy as np
-import perturbed
 import pytest
 import torch
-import trials
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
+import networks
+import perturbed
+import trials
 from ambench import registry
 from ambench.core import Directions, InputError, Layer, Model, Skipped, Trial
 

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import networks
 import numpy as np
-import perturbed
 import pytest
 import torch
 from captum.metrics import infidelity as captums
 from torch import Tensor, nn
 
+import networks
+import perturbed
 from ambench import registry
 from ambench.core import Directions, InputError, Layer, Model
 

@@ -6,15 +6,15 @@ import importlib
 from dataclasses import replace
 from typing import Any
 
-import networks
 import numpy as np
-import perturbed
 import pytest
 import torch
 from scipy.stats import entropy, spearmanr
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
+import networks
+import perturbed
 from ambench import models, registry
 from ambench.core import Concepts, Heatmaps, InputError, Model, Randomness, Trial, Values
 from ambench.models import wrap

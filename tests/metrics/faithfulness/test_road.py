@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib
 from itertools import product
 
-import networks
 import numpy as np
-import perturbed
 import pytest
 import scipy.sparse
 import scipy.sparse.linalg
@@ -15,6 +13,8 @@ import torch
 from pytorch_grad_cam.metrics.road import NoisyLinearImputer
 from torch import Tensor
 
+import networks
+import perturbed
 from ambench import registry
 from ambench.core import InputError, Randomness, Skipped
 

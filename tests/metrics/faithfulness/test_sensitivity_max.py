@@ -6,13 +6,13 @@ import importlib
 from dataclasses import replace
 from typing import Any
 
-import networks
-import perturbed
 import pytest
 import torch
 from captum.metrics import sensitivity_max as captums
 from torch import Tensor
 
+import networks
+import perturbed
 from ambench import registry
 from ambench.core import Case, Concepts, Directions, Heatmaps, InputError, Ledger, Randomness, Scores, Trial, Values
 

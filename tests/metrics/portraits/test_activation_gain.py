@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pixels import colours, judged, linear, natural
 
 from ambench import registry
 from ambench.core import InputError, Values
+from pixels import colours, judged, linear, natural
 
 EYE = torch.eye(3, dtype=torch.float64)
 

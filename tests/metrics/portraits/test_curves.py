@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pixels import colours, judged, linear, natural
 from torch import Tensor
 
 from ambench import registry
 from ambench.core import Concepts, Portraits, Skipped, Trial, Values
+from pixels import colours, judged, linear, natural
 
 EYE = torch.eye(3)
 METRICS = ("normalised_best", "search_area", "evaluations_to_natural")

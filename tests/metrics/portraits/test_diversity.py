@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import portrayed
 import pytest
 import torch
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
+import portrayed
 from ambench import registry
 from ambench.core import Portraits, Skipped, Trial, Values
 

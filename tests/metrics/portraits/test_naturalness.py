@@ -6,7 +6,6 @@ import importlib
 from dataclasses import replace
 
 import numpy as np
-import portrayed
 import pytest
 import torch
 from scipy.linalg import sqrtm
@@ -14,6 +13,7 @@ from scipy.stats import chi2, ks_2samp, kstest
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
+import portrayed
 from ambench import registry
 from ambench.core import Concepts, InputError, Layer, Model, Portraits, Skipped, Trial, Values, generator
 

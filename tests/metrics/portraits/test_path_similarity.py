@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import networks
 import numpy as np
-import portrayed
 import pytest
 import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+import networks
+import portrayed
 from ambench import features, registry, toy
 from ambench.core import Concepts, Directions, InputError, Model, Portraits, Skipped, Trial, Values
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 
-import networks
 import pytest
 import torchvision
 from torch import nn
 
+import networks
 from ambench.core import Layer, Model
 from ambench.models import resolve, wrap
 

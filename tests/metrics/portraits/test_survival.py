@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import portrayed
 import pytest
 import torch
 from torch import Tensor
 
+import portrayed
 from ambench import augmentations, registry
 from ambench.augmentations import Photometric
 from ambench.core import Directions, InputError, Model, Portraits, Skipped, Trial, Values

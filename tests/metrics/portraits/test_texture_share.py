@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
-import portrayed
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import ttest_ind
 from torch import Tensor
 
+import portrayed
 from ambench import registry
 from ambench.core import Directions, InputError, Portraits, Randomness, Skipped, Trial, Values
 from ambench.models import resolve

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from pixels import NAMES, colours, judged, linear, natural
 from sklearn.metrics import accuracy_score
 from torch import Tensor
 
 from ambench import registry
 from ambench.core import Concepts, Model, Values
+from pixels import NAMES, colours, judged, linear, natural
 
 EYE = torch.eye(3)
 SOURCE = linear(EYE)

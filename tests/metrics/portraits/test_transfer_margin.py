@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pixels
 import pytest
 import torch
 
+import pixels
 from ambench import registry
 
 ROWS = torch.tensor([[3.0, 0.0, 1.0], [0.0, 2.0, 0.0], [1.0, 0.0, 1.5]])

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import trials
 from sklearn.metrics import davies_bouldin_score, silhouette_samples
 from torch import Tensor, nn
 
 import ambench
+import trials
 from ambench import features, models, registry
 from ambench.core import InputError, Layer, Model, Predictions, Skipped, Truth
 
