@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ambench import features
 from ambench.core import InputError, Model, generator
 from ambench.layers import Tokens, calls_of, find
+from ambench.layout import lay_out
 from ambench.zoo.files import digest_of
 
 
@@ -50,6 +51,8 @@ def wrap(
 ) -> Model:
     """Return a network as a Model, in eval mode; its layers are found by family.
 
+    The filters of its convolutions are laid out anew in memory, if that is quicker on the device that it is on.
+
     `names` are its classes in the order of its outputs, or a mapping from names to outputs; an output's number is
     always a name too. `mean` and `deviation` [C]: the network wants its inputs normalised. `tokens`: the layout of a
     token network, `channels_last`: of its grids. `weights` is the tag that records carry (None: a digest).
@@ -60,6 +63,7 @@ def wrap(
     ('1', {'cat': 0, 'dog': 1, '0': 0, '1': 1})
     """
     network.eval()
+    lay_out(network)
     calls = calls_of(network, input_shape)
     count = _outputs(name, calls[-1].output)
     found, default = find(network, calls, tokens, channels_last)

@@ -48,8 +48,8 @@ TARGETS = (
 def main() -> int:
     options = arguments(__doc__)
     torch.manual_seed(0)
-    network = resnet18().eval().to(options.device)
-    model = models.wrap(network, "resnet18")
+    model = models.wrap(resnet18().eval().to(options.device), "resnet18")
+    network = peers.theirs(model).network
     ratios: list[Ratio] = []
     for target in TARGETS:
         ratios += beside_lucent(model, network, target, options.repeats)

@@ -63,12 +63,13 @@ def variants(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     specs = [f"{spec}{',' if ':' in spec else ':'}layer={layer}" for layer in LAYERS for spec in VARIANTS]
     methods = [registry.load("methods", spec) for spec in specs]
     asked = torch.full((len(images), 1), TARGET, device=images.device)
+    theirs = peers.theirs(model)
     works = {
         "ambench": lambda: together(model, images, asked, methods),
-        "pytorch-grad-cam": lambda: by_pytorch_grad_cam(model, images),
+        "pytorch-grad-cam": lambda: by_pytorch_grad_cam(theirs, images),
         "forward": lambda: forward(model, images),
     }
-    check(together(model, images, asked, methods), by_pytorch_grad_cam(model, images))
+    check(together(model, images, asked, methods), by_pytorch_grad_cam(theirs, images))
     done, seconds = operations(works), least_seconds(works, repeats)
     name = f"{len(VARIANTS)} CAM variants x {len(LAYERS)} layers, {len(images)} images"
     return [
@@ -108,9 +109,10 @@ def forward(model: Model, images: Tensor) -> None:
 
 def targets(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     """Grad-CAM of 20 targets at the last layer."""
+    theirs = peers.theirs(model)
     works = {
         "ambench": lambda: explain("gradcam", model, images, TARGETS),
-        "captum": lambda: torch.stack([by_captum(model, images, unit) for unit in TARGETS], 1),
+        "captum": lambda: torch.stack([by_captum(theirs, images, unit) for unit in TARGETS], 1),
     }
     torch.testing.assert_close(works["ambench"](), works["captum"](), atol=1e-6, rtol=1e-4)
     name = f"gradcam, {len(TARGETS)} targets, {len(images)} images"
@@ -136,9 +138,10 @@ def least(name: str, works: dict[str, Callable[[], object]], repeats: int, flop:
 
 def single(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     """One map an image, which captum makes as well: parity is all there is to show."""
+    other = peers.theirs(model)
     pairs = {
-        "gradcam": lambda: by_captum(model, images, TARGET),
-        "saliency": lambda: Saliency(model.network).attribute(images.clone().requires_grad_(), TARGET).amax(1),
+        "gradcam": lambda: by_captum(other, images, TARGET),
+        "saliency": lambda: Saliency(other.network).attribute(images.clone().requires_grad_(), TARGET).amax(1),
     }
     ratios = []
     for name, theirs in pairs.items():
@@ -152,9 +155,10 @@ def smooth(model: Model, images: Tensor, repeats: int) -> list[Ratio]:
     """SmoothGrad; each draws its own noise, of one size."""
     low, high = images.amin(), images.amax()
     deviation = 0.15 * float(high - low)
+    theirs = peers.theirs(model)
 
     def by_captum() -> Tensor:
-        tunnel = NoiseTunnel(Saliency(model.network))
+        tunnel = NoiseTunnel(Saliency(theirs.network))
         return tunnel.attribute(images, nt_samples=SAMPLES, stdevs=deviation, target=TARGET, abs=False).abs().amax(1)
 
     works = {

@@ -114,7 +114,8 @@ def by_quantus(given: Trial[Any], draws: int) -> Callable[[], object]:
     )
     units = given.units[given.case.targets[:, 0]]
     arrays = (given.case.images.numpy(), units.numpy(), given.explanation.values.numpy())
-    return lambda: metric(given.model.network, *arrays, device="cpu", batch_size=IMAGES)
+    network = peers.theirs(given.model).network
+    return lambda: metric(network, *arrays, device="cpu", batch_size=IMAGES)
 
 
 # ------------------------------------------------------------------------------------------------ forwards

@@ -24,12 +24,13 @@ def main() -> int:
     torch.manual_seed(0)
     model = models.wrap(resnet18().eval(), "resnet18")
     images = torch.rand(IMAGES, *model.input_shape)
+    theirs = peers.theirs(model)
     works = {
         "ambench": lambda: by_ambench(model, images),
-        "captum": lambda: by_captum(model, images),
-        "pytorch-grad-cam": lambda: by_pytorch_grad_cam(model, images),
+        "captum": lambda: by_captum(theirs, images),
+        "pytorch-grad-cam": lambda: by_pytorch_grad_cam(theirs, images),
     }
-    torch.testing.assert_close(by_ambench(model, images), by_captum(model, images), atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(by_ambench(model, images), by_captum(theirs, images), atol=1e-6, rtol=1e-4)
     done, seconds = operations(works), least_seconds(works, options.repeats)
     name = f"gradcam, {len(TARGETS)} targets x {len(LAYERS)} layers, {IMAGES} images"
     ratios = [

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
+from ambench.core import Model
+from ambench.layout import as_defined
+
 HINT = "run `bash benchmarks/install_peers.sh` first"
+
+
+def theirs(model: Model) -> Model:
+    """Return a model as another package would get it: a copy of the network, laid out in memory as torch does."""
+    network, layers = copy.deepcopy((model.network, dict(model.layers)))
+    as_defined(network)
+    return replace(model, network=network, layers=layers)
 
 
 def lucent() -> ModuleType:

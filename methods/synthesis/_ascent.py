@@ -72,7 +72,7 @@ class Ascent:
             values, slope = self._slope(parameters, step, record, scale)
             record.note(step, parameters.detach(), values, slope)
             with torch.no_grad():
-                advance(torch.where(_rows(record.going, slope), slope, torch.zeros_like(slope)), step)
+                advance(slope.masked_fill(~_rows(record.going, slope), 0), step)
                 if self.between is not None:
                     parameters.copy_(self.between(parameters.detach(), step))
         with torch.no_grad():
@@ -128,10 +128,11 @@ class _Record:
         self.held = torch.where(_rows(finite, parameters), parameters, self.held)
         before = self.history[:, step - 1] if step else torch.zeros_like(values)
         self.history[:, step] = torch.where(finite, values, before)
-        still_going = finite & slope.flatten(1).isfinite().all(1)
+        low, high = slope.flatten(1).amin(1), slope.flatten(1).amax(1)  # both see a NaN
+        still_going = finite & low.isfinite() & high.isfinite()
         self.died = torch.where(self.going & ~still_going, step, self.died)
         self.going = still_going
-        pushed = self.going & slope.flatten(1).any(1)
+        pushed = self.going & ((low != 0) | (high != 0))
         self.still_since = torch.where(pushed, step + 1, self.still_since)
         self.moved |= pushed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -32,24 +33,32 @@ class Fourier:
     def render(self, coefficients: Tensor) -> Tensor:
         """Return the images [P, C, *extent] in (0, 1) of coefficients [P, C, …, 2]."""
         extent = self.shape[1:]
-        spectrum = coefficients / self.frequencies().pow(self.decay).to(coefficients)[..., None]
+        spectrum = torch.view_as_complex(coefficients) * _loudness(extent, self.decay).to(coefficients)
         axes = tuple(range(-len(extent), 0))
-        waves = (
-            torch.fft.irfftn(torch.view_as_complex(spectrum), s=extent, dim=axes, norm="ortho") / 4
-        )  # [P, C, *extent]
+        waves = torch.fft.irfftn(spectrum, s=extent, dim=axes, norm="ortho")  # [P, C, *extent]
         return torch.sigmoid(correlated(waves))
 
     def frequencies(self) -> Tensor:
         """Return each wave's frequency in cycles a pixel, at least one a side [*extent[:-1], extent[-1] // 2 + 1]."""
-        *leading, last = self.shape[1:]
-        axes = [torch.fft.fftfreq(side) for side in leading] + [torch.fft.rfftfreq(last)]
-        grids = torch.meshgrid(*axes, indexing="ij")
-        return torch.stack(grids).square().sum(0).sqrt().clamp_min(1 / max([*leading, last]))
+        return _frequencies(self.shape[1:])
+
+
+@lru_cache(maxsize=8)
+def _loudness(extent: tuple[int, ...], decay: float) -> Tensor:
+    """Return what a coefficient of each wave counts: a quarter over its frequency to the power `decay`."""
+    return 0.25 / _frequencies(extent).pow(decay)
+
+
+def _frequencies(extent: tuple[int, ...]) -> Tensor:
+    *leading, last = extent
+    axes = [torch.fft.fftfreq(side) for side in leading] + [torch.fft.rfftfreq(last)]
+    grids = torch.meshgrid(*axes, indexing="ij")
+    return torch.stack(grids).square().sum(0).sqrt().clamp_min(1 / max(extent))
 
 
 def correlated(waves: Tensor) -> Tensor:
     """Return waves [P, C, …] mixed as the colours of photographs are; those of other than three channels stay."""
-    return waves if waves.shape[1] != 3 else torch.einsum("dc,pc...->pd...", mixing(waves), waves)
+    return waves if waves.shape[1] != 3 else _mixed(mixing(waves), waves)
 
 
 def decorrelated(images: Tensor) -> Tensor:
@@ -59,7 +68,7 @@ def decorrelated(images: Tensor) -> Tensor:
     >>> torch.allclose(correlated(decorrelated(images)), images, atol=1e-5)
     True
     """
-    return images if images.shape[1] != 3 else torch.einsum("dc,pc...->pd...", mixing(images).inverse(), images)
+    return images if images.shape[1] != 3 else _mixed(mixing(images).inverse(), images)
 
 
 def mixing(like: Tensor) -> Tensor:
@@ -67,3 +76,8 @@ def mixing(like: Tensor) -> Tensor:
     axes = torch.tensor(COLOUR_AXES, device=like.device, dtype=like.dtype)
     matrix: Tensor = axes / axes.norm(dim=0).max()
     return matrix
+
+
+def _mixed(matrix: Tensor, values: Tensor) -> Tensor:
+    """Return channels [P, C, …] mixed by a matrix [D, C]."""
+    return (matrix @ values.flatten(2)).view(len(values), -1, *values.shape[2:])

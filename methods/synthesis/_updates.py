@@ -36,8 +36,11 @@ class Adam(Update):
 
     def begin(self, parameters: Tensor) -> Advance:
         """Return torch's own Adam or NAdam on these parameters."""
-        kind = torch.optim.NAdam if self.nesterov else torch.optim.Adam
-        optimiser = kind([parameters], lr=self.rate, betas=self.betas)
+        optimiser: torch.optim.Optimizer
+        if self.nesterov:
+            optimiser = torch.optim.NAdam([parameters], lr=self.rate, betas=self.betas)
+        else:
+            optimiser = torch.optim.Adam([parameters], lr=self.rate, betas=self.betas, fused=True)
 
         def advance(slope: Tensor, step: int) -> None:
             for group in optimiser.param_groups:

@@ -37,10 +37,13 @@ def blank(trial: Trial[Any]) -> Tensor:
 def mixed(changed: Tensor, there: Tensor, elsewhere: Tensor) -> Tensor:
     """Return one of two pictures [n, C, *extent] where `changed` [n, 1, *extent], the other elsewhere, to the bit.
 
-    It is `torch.where`, which takes six times as long over channels.
+    It is `torch.where`, which takes three times as long over channels; a line from one value to another ends in just
+    these two.
+
+    >>> mixed(torch.tensor([[[True, False]]]), torch.tensor([[[0.1, 0.2]]]), torch.tensor([[[0.3, 0.7]]]))
+    tensor([[[0.1000, 0.7000]]])
     """
-    share = changed.to(elsewhere)
-    return torch.addcmul(elsewhere * (1 - share), there, share)
+    return torch.lerp(elsewhere, there, changed.to(elsewhere))
 
 
 def span(trial: Trial[Any]) -> float:

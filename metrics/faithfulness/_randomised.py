@@ -15,6 +15,7 @@ from ambench.core import Heatmaps, InputError, Model, Trial, generator
 from ambench.correlation import correlation
 from ambench.finite import refuse_broken
 from ambench.forward import trace
+from ambench.layout import as_defined, lay_out
 
 
 def stages(model: Model, images: Tensor, count: int) -> list[tuple[str, ...]]:
@@ -54,13 +55,14 @@ def randomised(model: Model, names: tuple[str, ...], draw: int) -> Model:
     """
     network, layers = copy.deepcopy((model.network, dict(model.layers)))  # together, so that layers are the copy's
     device = model.device
-    network.cpu()
+    as_defined(network.cpu())
     modules = dict(network.named_modules())
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         for name in names:
             _draw(modules[name], generator("faithfulness", "randomisation", draw, name))
     tag = f"{model.weights}, draw {draw} of {len(names)} modules"
-    return replace(model, weights=tag, network=network.to(device).eval(), layers=layers)
+    lay_out(network.to(device).eval())
+    return replace(model, weights=tag, network=network, layers=layers)
 
 
 def _draw(module: nn.Module, stream: torch.Generator) -> None:
